@@ -1,0 +1,41 @@
+# CI runs `make check test` and nothing else; so can you.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# Written last, so that an interrupted set-up is done again.
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check test test-gpu bench
+
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+setup: $(INSTALLED) ## Create .venv with everything that the other targets need
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: $(INSTALLED) ## Segment the bundled sample images into demo/
+	$(BIN)/odise segment samples --vocab ade150 --model tiny --write panoptic,overlay \
+	    --out demo --overwrite
+	@echo "The pictures are in demo/overlays/, the segments in demo/panoptic.json."
+
+check: $(INSTALLED) ## Lint, format, types and the rule of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The models of the tests are too small to gain from more than two threads.
+test: export OMP_NUM_THREADS ?= 2
+test: $(INSTALLED) ## All tests that need neither GPU nor network nor minutes
+	$(BIN)/pytest
+
+test-gpu: $(INSTALLED) ## The tests that need a CUDA device
+	$(BIN)/pytest -m gpu
+
+bench: $(INSTALLED) ## Seconds by stage, images/s and peak memory of the tiny model
+	$(BIN)/python benchmarks/throughput.py --model tiny

@@ -1,0 +1,5 @@
+import typer
+
+
+def merge(ctx: typer.Context) -> None:
+    """x"""

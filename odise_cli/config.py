@@ -1,0 +1,131 @@
+"""One frozen dataclass per command: what was asked for, validated, before anything is opened.
+
+Knows no files: a path here is a promise that the command checks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from odise_cli.errors import UsageError
+
+OUTPUTS = ("panoptic", "instances", "semantic", "overlay", "segments")
+"""What `--write` accepts."""
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """A contiguous N-th of the sorted list of images."""
+
+    index: int
+    """1-based."""
+    count: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.count:
+            raise UsageError(
+                f"--shard: {self.index}/{self.count} is no part. "
+                f"I/N needs 1 <= I <= N. Use for example --shard 1/{max(self.count, 1)}."
+            )
+
+    def bounds(self, total: int) -> tuple[int, int]:
+        """First and past-the-last position of this shard in a list of `total` images."""
+        return (self.index - 1) * total // self.count, self.index * total // self.count
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentConfig:
+    """Everything `odise segment` was asked to do."""
+
+    sources: tuple[str, ...] = ()
+    """Files, folders (read recursively) and glob patterns."""
+    from_file: str | None = None
+    """A file with one source per line; `-` is standard input."""
+    null_separated: bool = False
+    """The list of `from_file` is separated by NUL instead of newlines."""
+    vocab: tuple[str, ...] = ()
+    """Vocabulary files, bundled names or inline lists; they add up."""
+    stuff: tuple[str, ...] = ()
+    """Words that are stuff (regions without instances) whatever the vocabulary says."""
+    out: Path = Path("preds")
+    """Output folder."""
+    write: tuple[str, ...] = ("panoptic",)
+    """Which outputs to write."""
+    model: str = "label"
+    """`label`, `caption`, `tiny`, a model folder or a training run's folder."""
+    weights: Path | None = None
+    """A `.pth` or `.safetensors` head that replaces the model's own."""
+    offline: bool = False
+    """Never touch the network."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
+    precision: str = "auto"
+    """`auto`, `fp32`, `bf16` or `fp16`; auto is fp32 on a CPU, bf16 where a GPU computes it."""
+    batch_size: int | None = None
+    """Images per batch; None lets the device decide."""
+    max_memory_bytes: int | None = None
+    """Device memory that a batch may take; None is no limit."""
+    overlap_threshold: float = 0.8
+    """Share of its own area that a mask must win to become a segment."""
+    object_mask_threshold: float = 0.0
+    """Probability that a query must exceed to be kept."""
+    unknown_threshold: float = 0.0
+    """A segment whose best probability is lower becomes void."""
+    alpha: float | None = None
+    """Weight of the CLIP classifier for seen categories; None is the model's own."""
+    beta: float | None = None
+    """Weight of the CLIP classifier for unseen categories; None is the model's own."""
+    limit: int | None = None
+    """At most so many images of this shard."""
+    shard: Shard | None = None
+    """Work on one part of the list only."""
+    dry_run: bool = False
+    """Say what would be done and leave."""
+    overwrite: bool = False
+    """Discard earlier results in the output folder instead of resuming."""
+    fail_fast: bool = False
+    """Stop at the first image that fails."""
+    max_failures: int | None = None
+    """Stop when more images than this have failed."""
+    seed: int = 42
+    """Seed of the diffusion model's fixed noise; 42 is the published one."""
+
+    def __post_init__(self) -> None:
+        _check_member("--write", self.write, OUTPUTS)
+        _check_member("--precision", (self.precision,), PRECISIONS)
+        for flag, value in (
+            ("--overlap-threshold", self.overlap_threshold),
+            ("--object-mask-threshold", self.object_mask_threshold),
+            ("--unknown-threshold", self.unknown_threshold),
+            ("--alpha", self.alpha),
+            ("--beta", self.beta),
+        ):
+            if value is not None and not 0.0 <= value <= 1.0:
+                raise UsageError(f"{flag}: {value} is out of range. Expected 0 to 1.")
+        for flag, count, least in (
+            ("--batch-size", self.batch_size, 1),
+            ("--limit", self.limit, 1),
+            ("--max-failures", self.max_failures, 0),
+            ("--max-memory", self.max_memory_bytes, 1),
+        ):
+            if count is not None and count < least:
+                raise UsageError(f"{flag}: {count} is too small. Expected at least {least}.")
+        if not self.vocab:
+            raise UsageError(
+                "--vocab: no vocabulary was given. Expected a file, a bundled name or a list. "
+                "Try --vocab ade150 or --vocab 'cat; dog; blue sky, sky'."
+            )
+        if not self.write:
+            raise UsageError(f"--write: nothing to write. Expected some of {', '.join(OUTPUTS)}.")
+        if not self.sources and self.from_file is None:
+            raise UsageError(
+                "SOURCES: no images were given. Expected files, folders or quoted globs. "
+                "Name a folder, or a list with --from-file."
+            )
+
+
+def _check_member(flag: str, values: Sequence[str], allowed: Sequence[str]) -> None:
+    for value in values:
+        if value not in allowed:
+            raise UsageError(f"{flag}: {value!r} is unknown. Expected {', '.join(allowed)}.")

@@ -1,0 +1,296 @@
+"""From what the user names to the sorted list of image files.
+
+Knows folders, patterns and lists of files; opens no image, so a file counts as one by its suffix.
+"""
+
+import codecs
+import os
+import re
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import BinaryIO
+
+from odise_cli.data.formats import image_suffixes
+from odise_cli.data.names import printable
+from odise_cli.errors import NoImagesError, UsageError
+
+_DIGITS = re.compile("[0-9]+")
+_NUM_SOURCES_SHOWN = 5
+"""How many sources an error message lists."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceList:
+    """The images of a run."""
+
+    root: Path
+    """Folder that image names are relative to; absolute."""
+    paths: tuple[Path, ...]
+    """Absolute, different files below `root`, in natural order (img2 before img10)."""
+    num_skipped_files: int
+    """Files in folders, or matched by patterns, that are no images by their suffix."""
+
+
+def find_images(
+    sources: Sequence[str],
+    *,
+    from_file: str | None = None,
+    null_separated: bool = False,
+    stdin: BinaryIO | None = None,
+    out: Path | None = None,
+) -> SourceList:
+    """List the images that files, folders, glob patterns and a list file name.
+
+    * A file, as an argument or in the list, is kept whatever its suffix, and even if it does not
+      exist: decoding it tells what is wrong and the run goes on.
+    * A folder is read recursively. Links to folders are followed, each folder once. Hidden files
+      and folders are left out. A folder that cannot be listed is kept as if it were a file, so
+      that it becomes a failure and its images are not lost in silence.
+    * An argument that does not exist and has one of `*?[` is a pattern, where `**` stands for any
+      number of folders. Entries of the list are never patterns.
+    * The same file by two ways is listed once, as first found. A link to a file is a file of its
+      own: data sets that store equal files once have a name for each.
+
+    `root` is the deepest folder above all sources: a folder itself, a pattern's part before its
+    first wildcard, a file's folder.
+
+    Args:
+        sources: Files, folders and patterns; relative ones to the working folder.
+        from_file: A file that names one file or folder a line; `-` is standard input.
+        null_separated: The list has NUL after each entry instead of a newline.
+        stdin: Standard input, where it is not the process's own.
+        out: The run's output folder, which is never searched for images.
+
+    Raises:
+        NoImagesError: Nothing was found but other files and things that do not exist.
+        UsageError: The list cannot be read, a source is empty, or `out` is itself searched.
+    """
+    entries = [] if from_file is None else _read_list(from_file, null_separated, stdin)
+    search = _Search(out)
+    for source in sources:
+        if not source:
+            raise UsageError(
+                "SOURCES: an empty path was given. Expected a file, a folder or a glob. "
+                "Check for an unset variable, or write '.' for the current folder."
+            )
+        if _has_wildcard(source) and not os.path.lexists(source):
+            search.add_pattern(source)
+        else:
+            search.add_named(source)
+    for entry in entries:
+        search.add_named(entry)
+    if not search.found:
+        raise NoImagesError(_nothing_found([*sources, *entries], search))
+    for path in search.unreadable:
+        search.roots.add(str(path.parent))
+        search.add_file(path)
+    paths = sorted(search.found.values(), key=_natural_key)
+    return SourceList(
+        root=Path(os.path.commonpath(search.roots)),
+        paths=tuple(paths),
+        num_skipped_files=len(search.skipped),
+    )
+
+
+class _Search:
+    """What the sources have yielded so far."""
+
+    def __init__(self, out: Path | None) -> None:
+        self.found: dict[tuple[str, str], Path] = {}
+        """By real folder and file name, which tells a file apart from others."""
+        self.skipped: set[tuple[str, str]] = set()
+        self.unreadable: list[Path] = []
+        """Folders that cannot be listed, and missing things not named like an image."""
+        self.roots: set[str] = set()
+        self._out = None if out is None else os.path.realpath(out)
+        self._searched: set[str] = set()
+        self._real_folders: dict[Path, str] = {}
+
+    def add_named(self, source: str) -> None:
+        path = _absolute(Path(source))
+        if _is_folder(path):
+            self.roots.add(str(path))
+            self._add_folder(path)
+            return
+        self.roots.add(str(path.parent))
+        if _is_image_name(path.name) or os.path.lexists(path):
+            self.add_file(path)
+        else:
+            self.unreadable.append(path)
+
+    def add_file(self, path: Path) -> None:
+        folder = path.parent
+        if folder not in self._real_folders:
+            self._real_folders[folder] = os.path.realpath(folder)
+        self.found.setdefault((self._real_folders[folder], path.name), path)
+
+    def add_pattern(self, pattern: str) -> None:
+        parts = Path(pattern).parts
+        num_fixed = 0
+        while not _has_wildcard(parts[num_fixed]) or os.path.lexists(Path(*parts[: num_fixed + 1])):
+            num_fixed += 1
+        folder = _absolute(Path(*parts[:num_fixed]))
+        self.roots.add(str(folder))
+        self._match(folder, parts[num_fixed:])
+
+    def _match(self, folder: Path, parts: tuple[str, ...]) -> None:
+        """Add what the remaining parts of a pattern find below a folder."""
+        if not parts:
+            self._add_folder(folder)
+        elif parts[0] == "**":
+            for subfolder, _ in self._walk(folder, set()):
+                self._match(subfolder, parts[1:])
+        elif (listing := self._list(folder)) is not None:
+            for name in _matching([*listing.folders, *listing.linked_folders], parts[0]):
+                self._match(folder / name, parts[1:])
+            if len(parts) == 1:
+                self._add_listed(folder, _matching(listing.files, parts[0]))
+
+    def _add_folder(self, folder: Path) -> None:
+        for subfolder, listing in self._walk(folder, self._searched):
+            self._add_listed(subfolder, [name for name in listing.files if name[0] != "."])
+
+    def _add_listed(self, folder: Path, names: Sequence[str]) -> None:
+        real_folder = os.path.realpath(folder)
+        for name in names:
+            key = (real_folder, name)
+            if key in self.found:
+                continue
+            if _is_image_name(name):
+                self.found[key] = folder / name
+            else:
+                self.skipped.add(key)
+
+    def _walk(self, top: Path, visited: set[str]) -> Iterator[tuple[Path, "_Listing"]]:
+        """Each folder at and below `top` that is not in `visited`, with what it holds.
+
+        Links to folders come last, so that a folder is found under its own name and not under
+        that of a link beside it.
+        """
+        if os.path.realpath(top) == self._out:
+            raise UsageError(
+                f"--out: {printable(str(top))} is searched for images too. Expected a folder "
+                "whose contents are not read back as images. Use a folder below it."
+            )
+        folders = [top]
+        linked: deque[Path] = deque()
+        while folders or linked:
+            folder = folders.pop() if folders else linked.popleft()
+            real_folder = os.path.realpath(folder)
+            if real_folder in visited or real_folder == self._out:
+                continue
+            visited.add(real_folder)
+            listing = self._list(folder)
+            if listing is not None:
+                folders += [folder / name for name in listing.folders if name[0] != "."]
+                linked += [folder / name for name in listing.linked_folders if name[0] != "."]
+                yield folder, listing
+
+    def _list(self, folder: Path) -> "_Listing | None":
+        """What a folder holds, or None, noted in `unreadable`, if it cannot be listed."""
+        listing = _Listing([], [], [])
+        try:
+            with os.scandir(folder) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    # The folder's own record of types: no file is looked up, only links are.
+                    if entry.is_symlink():
+                        is_linked = _is_folder(folder / entry.name)
+                        names = listing.linked_folders if is_linked else listing.files
+                    else:
+                        names = listing.folders if entry.is_dir() else listing.files
+                    names.append(entry.name)
+        except OSError:
+            if folder not in self.unreadable:
+                self.unreadable.append(folder)
+            return None
+        return listing
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """The names in a folder, hidden ones too, each kind sorted."""
+
+    files: list[str]
+    folders: list[str]
+    linked_folders: list[str]
+
+
+def _read_list(from_file: str, null_separated: bool, stdin: BinaryIO | None) -> list[str]:
+    try:
+        if from_file == "-":
+            data = (stdin or sys.stdin.buffer).read()
+        else:
+            data = Path(from_file).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"--from-file: {printable(from_file)} cannot be read ({error.strerror}). "
+            "Expected a file that names one image a line. Check the path."
+        ) from error
+    if null_separated:
+        return [os.fsdecode(entry) for entry in data.split(b"\0") if entry]
+    if b"\0" in data:
+        raise UsageError(
+            f"--from-file: {printable(from_file)} holds NUL bytes. "
+            "Expected one path a line. Add -0 if NUL separates the paths."
+        )
+    lines = data.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    return [os.fsdecode(line.removesuffix(b"\r")) for line in lines if line.strip()]
+
+
+def _absolute(path: Path) -> Path:
+    """The path from the root of the file system, without `..`, links in it left as they are."""
+    if ".." not in path.parts:
+        return path.absolute()
+    # What `..` means depends on the links before it.
+    return path.resolve() if path.name == ".." else path.parent.resolve() / path.name
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder or a link to one; a name too long or a circular link is not."""
+    return os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises for these)
+
+
+def _has_wildcard(text: str) -> bool:
+    return any(character in text for character in "*?[")
+
+
+def _matching(names: Sequence[str], pattern: str) -> list[str]:
+    """Names that match one part of a pattern; hidden ones only if the pattern is hidden too."""
+    return [
+        name for name in names if fnmatch(name, pattern) and (name[0] != "." or pattern[0] == ".")
+    ]
+
+
+def _is_image_name(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in image_suffixes()  # noqa: PTH122 (a million times)
+
+
+def _natural_key(path: Path) -> tuple[str, str]:
+    """Sorts runs of digits by their value, and a folder's contents together."""
+    text = str(path)
+
+    def by_value(match: re.Match[str]) -> str:
+        digits = match[0].lstrip("0")
+        return f"0{len(digits):06d}{digits}"
+
+    return _DIGITS.sub(by_value, text.replace("/", "\0")), text
+
+
+def _nothing_found(sources: Sequence[str], search: _Search) -> str:
+    shown = [repr(printable(source)) for source in sources[:_NUM_SOURCES_SHOWN]]
+    if len(sources) > _NUM_SOURCES_SHOWN:
+        shown.append(f"{len(sources) - _NUM_SOURCES_SHOWN:,} more")
+    found = [f"no image was found in {', '.join(shown) or 'an empty list'}"]
+    for path in search.unreadable[:_NUM_SOURCES_SHOWN]:
+        problem = "cannot be listed" if os.path.lexists(path) else "does not exist"
+        found.append(f"{printable(str(path))} {problem}")
+    if search.skipped:
+        found.append(f"{len(search.skipped):,} other files were skipped")
+    return (
+        f"SOURCES: {'; '.join(found)}. Expected files that end in .jpg, .png, .tif, .webp or the "
+        "like. Check the paths, or name a file itself to read it whatever its ending."
+    )

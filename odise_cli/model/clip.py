@@ -1,0 +1,154 @@
+"""CLIP behind one file: words, whole images and mask tokens, from one copy of the weights.
+
+Axes: B images, N words or tokens, Q masks, D embedding, T patches + 1, H W pixels.
+Knows nothing of categories, templates or fusion.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+import open_clip
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_STD = (0.26862954, 0.26130258, 0.27577711)
+TEXT_CONTEXT = 77
+"""Tokens that the text encoder sees, start and end included."""
+
+
+class Clip(nn.Module):
+    """An open_clip model with a vision transformer, seen through the three uses of it here."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square images that the vision tower takes, pixels."""
+        return int(self.model.visual.image_size[0])
+
+    @property
+    def embed_dim(self) -> int:
+        """Width D of the common space of words and images."""
+        return int(self.model.visual.output_dim)
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """CLIP's own temperature, at most 100."""
+        return cast(Tensor, self.model.logit_scale).exp().clamp(max=100.0)
+
+    def embed_words(self, words: Sequence[str]) -> Tensor:
+        """Embed words or sentences, raw: projected, not normalised.
+
+        Returns:
+            [N, D] text embeddings.
+        """
+        tokens_NT = open_clip.tokenize(list(words), context_length=self.model.context_length)
+        embeds_ND = self.model.encode_text(tokens_NT.to(self.model.token_embedding.weight.device))
+        return cast(Tensor, embeds_ND)
+
+    def embed_images(self, images_B3HW: Tensor) -> Tensor:
+        """Embed square crops, raw: projected, not normalised.
+
+        The resize has no antialiasing, as in training; antialiasing changes the embedding by
+        tens of per cent.
+
+        Args:
+            images_B3HW: RGB in 0..1, any size; squashed to the tower's.
+
+        Returns:
+            [B, D] image embeddings.
+        """
+        size = (self.image_size, self.image_size)
+        resized = resize_bicubic(images_B3HW, size)
+        tokens_BTC = self._embed_patches(resized)
+        *blocks, last = self.model.visual.transformer.resblocks
+        for block in blocks:
+            tokens_BTC = block(tokens_BTC)
+        return self._project(_attend(last, tokens_BTC[:, :1], tokens_BTC)).squeeze(1)
+
+    def embed_masks(self, images: Sequence[Tensor], mask_logits_BQHW: Tensor) -> Tensor:
+        """Embed what lies inside each mask, by one mask token per mask.
+
+        A mask token starts as the class token and attends to the class token and the patches
+        that its mask touches; nothing attends to it, so all of an image's masks share one pass.
+        Image and masks are squashed to the tower's size independently of each other.
+
+        Args:
+            images: B images [3, H, W], RGB in 0..1, not padded, of any sizes.
+            mask_logits_BQHW: mask logits of the padded canvas, any resolution.
+
+        Returns:
+            [B, Q, D] mask embeddings, raw.
+
+        Source: MaskCLIP's mask class tokens (paper, section 3.5 and supplement).
+        """
+        size = (self.image_size, self.image_size)
+        squashed = [
+            F.interpolate(image[None], size=size, mode="bilinear", align_corners=False)
+            for image in images
+        ]
+        image_tokens_BTC = self._embed_patches(torch.cat(squashed))
+        blocked_BQT = self._blocked_patches(mask_logits_BQHW)
+        num_tokens, num_queries = image_tokens_BTC.shape[1], blocked_BQT.shape[1]
+        mask_tokens_BQC = image_tokens_BTC[:, :1].expand(-1, num_queries, -1)
+        bias_BQT = torch.zeros_like(blocked_BQT, dtype=image_tokens_BTC.dtype)
+        bias_BQT = bias_BQT.masked_fill(blocked_BQT, float("-inf"))
+        # Rows of the image's own tokens come first and see every token of the image.
+        bias_BLT = F.pad(bias_BQT, (0, 0, num_tokens, 0))
+        *blocks, last = self.model.visual.transformer.resblocks
+        for block in blocks:
+            tokens_BLC = torch.cat([image_tokens_BTC, mask_tokens_BQC], dim=1)
+            tokens_BLC = _attend(block, tokens_BLC, image_tokens_BTC, bias_BLT)
+            image_tokens_BTC, mask_tokens_BQC = tokens_BLC.split([num_tokens, num_queries], dim=1)
+        return self._project(_attend(last, mask_tokens_BQC, image_tokens_BTC, bias_BQT))
+
+    def _embed_patches(self, images_B3HW: Tensor) -> Tensor:
+        """Tokens [B, T, C] after ln_pre, the class token first."""
+        visual = self.model.visual
+        patches_BCHW = visual.conv1((images_B3HW - self.mean) / self.std)
+        patches_BTC = patches_BCHW.flatten(2).transpose(1, 2)
+        classes_B1C = visual.class_embedding.expand(len(patches_BTC), 1, -1)
+        tokens_BTC = torch.cat([classes_B1C, patches_BTC], dim=1) + visual.positional_embedding
+        return cast(Tensor, visual.ln_pre(tokens_BTC))
+
+    def _blocked_patches(self, mask_logits_BQHW: Tensor) -> Tensor:
+        """Which tokens each mask hides, [B, Q, T] bool; the class token is never hidden."""
+        size = (self.image_size, self.image_size)
+        logits = F.interpolate(mask_logits_BQHW, size=size, mode="bilinear", align_corners=False)
+        coverage = F.max_pool2d(logits.sigmoid(), self.model.visual.patch_size[0])
+        blocked_BQP = (coverage < 0.5).flatten(2)
+        return F.pad(blocked_BQP, (1, 0), value=False)
+
+    def _project(self, tokens: Tensor) -> Tensor:
+        visual = self.model.visual
+        return cast(Tensor, visual.ln_post(tokens) @ visual.proj)
+
+
+def resize_bicubic(images_B3HW: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize without antialiasing and without clamping; the identity if the size is the same."""
+    if images_B3HW.shape[-2:] == size:
+        return images_B3HW
+    return F.interpolate(images_B3HW, size=size, mode="bicubic", align_corners=False)
+
+
+def _attend(
+    block: nn.Module, queries_BQC: Tensor, keys_BTC: Tensor, bias_BQT: Tensor | None = None
+) -> Tensor:
+    """One residual attention block of open_clip for queries that need not be among the keys."""
+    attention = block.attn
+    width = attention.embed_dim
+    weight_q, weight_kv = attention.in_proj_weight.split([width, 2 * width])
+    bias_q, bias_kv = attention.in_proj_bias.split([width, 2 * width])
+    q = F.linear(block.ln_1(queries_BQC), weight_q, bias_q)
+    k, v = F.linear(block.ln_1(keys_BTC), weight_kv, bias_kv).chunk(2, dim=-1)
+    q, k, v = (x.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
+    mask = None if bias_BQT is None else bias_BQT.unsqueeze(1)
+    attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    queries_BQC = queries_BQC + attention.out_proj(attended.transpose(1, 2).flatten(2))
+    return cast(Tensor, queries_BQC + block.mlp(block.ln_2(queries_BQC)))

@@ -1,0 +1,180 @@
+"""Start here: image → features → masks → open-vocabulary logits.
+
+Axes: B images, Q queries, K categories, D embedding, H W pixels of the padded canvas.
+Knows nothing of files, vocabularies' words, output sizes or devices.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from odise_cli.model.classifier import (
+    CategoryHead,
+    TextEmbeddings,
+    WordHead,
+    cosine_logits,
+    fuse,
+    max_over_words,
+    with_objectness,
+)
+from odise_cli.model.clip import TEXT_CONTEXT, Clip, resize_bicubic
+from odise_cli.model.config import ModelConfig
+from odise_cli.model.diffusion_features import DiffusionFeatures
+from odise_cli.model.feature_pyramid import FeaturePyramid, crop_boxes
+from odise_cli.model.implicit_captioner import ImplicitCaptioner
+from odise_cli.model.mask_generator import MaskGenerator, MaskOutputs
+
+CANVAS_MULTIPLE = 64
+"""Canvas sides are multiples of this: the UNet's coarsest stride times the latent's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskPredictions:
+    """What the network says of one image, before any threshold."""
+
+    class_scores_QK: Tensor
+    """[Q, K + 1] log-probabilities; the last column is "no object"."""
+    mask_logits_QHW: Tensor
+    """Stride 4 of the canvas."""
+    canvas_size: tuple[int, int]
+    """(height, width) of the padded canvas."""
+    image_size: tuple[int, int]
+    """(height, width) of the image on the canvas."""
+
+
+class Odise(nn.Module):
+    """The whole network; frozen parts (diffusion, CLIP) and trainable parts side by side."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        unet: UNet2DConditionModel,
+        vae: AutoencoderKL,
+        clip: nn.Module,
+        seed: int = 42,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.alpha, self.beta = config.alpha, config.beta
+        self.clip = Clip(clip)
+        self.diffusion = DiffusionFeatures(unet, vae, seed=seed)
+        self.captioner = ImplicitCaptioner(
+            self.clip.embed_dim,
+            text_dim=unet.config.cross_attention_dim,
+            num_tokens=TEXT_CONTEXT,
+            time_embed_dim=unet.time_embedding.linear_2.out_features,
+        )
+        generator = config.mask_generator
+        self.pyramid = FeaturePyramid(self.diffusion.tap_channels, generator.feature_channels)
+        self.mask_generator = MaskGenerator(generator, config.supervision)
+        head = CategoryHead if config.supervision == "label" else WordHead
+        self.head = head(self.clip.embed_dim, generator.hidden_dim)
+
+    def forward(
+        self,
+        images: Sequence[Tensor],
+        text: TextEmbeddings,
+        *,
+        on_stage: Callable[[str], None] = lambda _: None,
+    ) -> list[MaskPredictions]:
+        """Segment images of any sizes.
+
+        Args:
+            images: each [3, H, W], RGB in 0..1, at the test-time size, not padded.
+            text: the vocabulary.
+            on_stage: called with `features`, `masks` or `classify` when that part is done.
+        """
+        canvases = [pad_to_canvas(image) for image in images]
+        pyramids = self.extract_features(canvases)
+        on_stage("features")
+        predictions: dict[int, MaskPredictions] = {}
+        for members in _same_size_groups(canvases):
+            group = [pyramids[i] for i in members]
+            outputs = self.mask_generator([torch.cat(level) for level in zip(*group, strict=True)])
+            on_stage("masks")
+            scores_BQK = self.classify([images[i] for i in members], outputs, text)
+            on_stage("classify")
+            for row, i in enumerate(members):
+                predictions[i] = MaskPredictions(
+                    class_scores_QK=scores_BQK[row],
+                    mask_logits_QHW=outputs.mask_logits[-1][row],
+                    canvas_size=_size(canvases[i]),
+                    image_size=_size(images[i]),
+                )
+        return [predictions[i] for i in range(len(images))]
+
+    def extract_features(self, canvases: Sequence[Tensor]) -> list[list[Tensor]]:
+        """Feature pyramid of each canvas; the crops of all canvases share one diffusion pass.
+
+        Args:
+            canvases: each [3, H, W], RGB in 0..1, sides multiples of 64.
+
+        Returns:
+            for each canvas maps [1, C, H/s, W/s] at strides 4, 8, 16, 32.
+        """
+        crop_size = self.config.crop_size
+        boxes = [crop_boxes(_size(canvas), crop_size) for canvas in canvases]
+        crops_N3HW = torch.cat(
+            [
+                resize_bicubic(canvas[None, :, top:bottom, left:right], (crop_size, crop_size))
+                for canvas, canvas_boxes in zip(canvases, boxes, strict=True)
+                for top, bottom, left, right in canvas_boxes
+            ]
+        )
+        text_NTC, time_NE = self.captioner(self.clip.embed_images(crops_N3HW))
+        taps = self.diffusion(crops_N3HW, text_NTC, time_NE)
+        counts = [len(canvas_boxes) for canvas_boxes in boxes]
+        by_canvas = zip(*(tap.split(counts) for tap in taps), strict=True)
+        return [
+            self.pyramid(canvas_taps, canvas_boxes, _size(canvas))
+            for canvas_taps, canvas_boxes, canvas in zip(by_canvas, boxes, canvases, strict=True)
+        ]
+
+    def classify(
+        self, images: Sequence[Tensor], outputs: MaskOutputs, text: TextEmbeddings
+    ) -> Tensor:
+        """Fused class scores [B, Q, K + 1] of the last layer's masks.
+
+        Args:
+            images: each [3, H, W], RGB in 0..1, not padded.
+            outputs: predictions for these images' canvases.
+            text: the vocabulary.
+        """
+        queries_BQD, mask_logits_BQHW = outputs.queries[-1], outputs.mask_logits[-1]
+        pooling = self.mask_generator.mask_pooling
+        mask_embed_BQD = pooling(queries_BQD, mask_logits_BQHW, outputs.mask_features)
+        if isinstance(self.head, CategoryHead):
+            ours_BQK, null_BQ1 = self.head(mask_embed_BQD, pooling.scale, text)
+            none_BQ1 = torch.cat([ours_BQK, null_BQ1], dim=-1).softmax(-1)[..., -1:]
+            object_BQ1 = 1 - none_BQ1
+        else:
+            ours_BQK = self.head(mask_embed_BQD, pooling.scale, text)
+            object_BQ1 = self.mask_generator.objectness_logits(queries_BQD).softmax(-1)[..., :1]
+        clip_embed_BQD = self.clip.embed_masks(images, mask_logits_BQHW)
+        clip_BQN = cosine_logits(clip_embed_BQD, text.photo_ND, self.clip.logit_scale)
+        clip_BQK = max_over_words(clip_BQN, text)
+        fused_BQK = fuse(ours_BQK, clip_BQK, text.seen_K, alpha=self.alpha, beta=self.beta)
+        return with_objectness(fused_BQK, object_BQ1)
+
+
+def pad_to_canvas(image_3HW: Tensor) -> Tensor:
+    """Pad with zeros at the right and the bottom to multiples of `CANVAS_MULTIPLE`."""
+    height, width = _size(image_3HW)
+    return F.pad(image_3HW, (0, -width % CANVAS_MULTIPLE, 0, -height % CANVAS_MULTIPLE))
+
+
+def _same_size_groups(canvases: Sequence[Tensor]) -> list[list[int]]:
+    """Indices of canvases that can share one pass of the mask generator."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for i, canvas in enumerate(canvases):
+        groups.setdefault(_size(canvas), []).append(i)
+    return list(groups.values())
+
+
+def _size(image_CHW: Tensor) -> tuple[int, int]:
+    return image_CHW.shape[-2], image_CHW.shape[-1]

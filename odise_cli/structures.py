@@ -1,0 +1,130 @@
+"""The nouns that travel between modules: images in, segmentations out.
+
+Everything here is frozen and numpy; nothing here reads a file or knows a device.
+Axes: H W pixels of the *original* image (EXIF orientation applied), K categories.
+Sizes are `(height, width)`. Category *indices* count a vocabulary's categories from 0; a
+category's *id* is what files say, and only writers turn one into the other.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+VOID_CATEGORY = 65535
+"""Value of void pixels in a semantic map."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Category:
+    """One category of a vocabulary: what it is called and how files refer to it."""
+
+    id: int
+    words: tuple[str, ...]
+    """The name, then its synonyms; never empty."""
+    isthing: bool
+    color: tuple[int, int, int]
+    """RGB, 0..255."""
+
+    @property
+    def name(self) -> str:
+        """The first word, which stands for the category in every file."""
+        return self.words[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRecord:
+    """One image of a run, before it is opened."""
+
+    path: Path
+    name: str
+    """Path relative to the run's root with `/`, e.g. `a/b.jpg`; unique in the run."""
+    stem: str
+    """`name` without its suffix; output files are `panoptic/<stem>.png`; unique in the run."""
+    image_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodedImage:
+    """An image in memory, at its own size and at the model's."""
+
+    record: ImageRecord
+    pixels_HW3: NDArray[np.uint8]
+    """RGB at the original size."""
+    resized_HW3: NDArray[np.uint8]
+    """RGB after the test-time resize (short side / long side), not yet padded."""
+    decode_ms: float
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the original image."""
+        return self.pixels_HW3.shape[0], self.pixels_HW3.shape[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedImage:
+    """An image that gave no result, and why."""
+
+    record: ImageRecord
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """One region of a panoptic map."""
+
+    id: int
+    """Value of its pixels in the panoptic map, from 1."""
+    category: int
+    """Index into the vocabulary's categories."""
+    score: float
+    """Probability of the category, 0..1."""
+    alternatives: tuple[tuple[int, float], ...]
+    """The most probable categories, best first (at most five): (index, probability)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instances:
+    """The instances of one image, best first; masks may overlap."""
+
+    categories: NDArray[np.int32]
+    """[N] indices into the vocabulary's categories."""
+    scores: NDArray[np.float32]
+    """[N] class probability × mean mask probability, 0..1."""
+    packed_masks: NDArray[np.uint8]
+    """[N, ceil(H·W / 8)] each mask's pixels in row-major order, as `numpy.packbits` packs them."""
+
+    def mask(self, index: int, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """The [H, W] mask of one instance, unpacked."""
+        height, width = size
+        bits = np.unpackbits(self.packed_masks[index], count=height * width)
+        return bits.reshape(height, width).astype(bool)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmentation:
+    """What was found in one image; parts that nobody asked for are None."""
+
+    panoptic_HW: NDArray[np.int32]
+    """Segment id of each pixel; 0 is void."""
+    segments: tuple[Segment, ...]
+    """In order of id; every id occurs in `panoptic_HW` and no other does."""
+    semantic_HW: NDArray[np.uint16] | None = None
+    """Category index of each pixel."""
+    instances: Instances | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the original image."""
+        return self.panoptic_HW.shape[0], self.panoptic_HW.shape[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageResult:
+    """A segmentation together with the image that it belongs to."""
+
+    image: DecodedImage
+    segmentation: Segmentation
+    stage_ms: dict[str, float]
+    """Milliseconds by stage (decode, features, masks, classify, postprocess), this image's share."""

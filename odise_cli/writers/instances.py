@@ -1,0 +1,42 @@
+"""COCO detection results: one scored mask per instance.
+
+Knows the format; does not know where files lie.
+
+Source: https://cocodataset.org/#format-results, "Instance Segmentation".
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pycocotools import mask as coco_mask
+
+from odise_cli.structures import Category, Instances
+from odise_cli.writers.regions import packed_mask_to_rle
+
+
+def instance_results(
+    instances: Instances,
+    *,
+    image_id: int,
+    size: tuple[int, int],
+    categories: Sequence[Category],
+) -> list[dict[str, Any]]:
+    """The entries of one image, best first; `size` is its (height, width)."""
+    results = []
+    for category, score, packed in zip(
+        instances.categories.tolist(),
+        instances.scores.tolist(),
+        instances.packed_masks,
+        strict=True,
+    ):
+        rle = packed_mask_to_rle(packed, size)
+        results.append(
+            {
+                "image_id": image_id,
+                "category_id": categories[category].id,
+                "score": score,
+                "bbox": coco_mask.toBbox(rle).tolist(),
+                "segmentation": rle,
+            }
+        )
+    return results
