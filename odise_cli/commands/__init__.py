@@ -1,0 +1,1 @@
+"""One page per command: a config in, a report out; knows no flags and prints nothing."""

@@ -1,0 +1,121 @@
+"""What `--model` and `--weights` mean: which files, which licence, which identity.
+
+Finding a model opens no weights, so that everything that is missing is said at once.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from odise_cli.errors import MissingDataError
+from odise_cli.hub import LICENCE_NOTICE, PUBLISHED_MODELS, file_sha256, locate
+from odise_cli.model.checkpoint import ModelFiles, load_head, load_model, read_model_folder
+from odise_cli.model.config import PUBLISHED_CAPTION, PUBLISHED_LABEL, ModelConfig
+from odise_cli.model.odise import Odise
+from odise_cli.model.tiny import TINY, build_tiny
+from odise_cli.model.weights_file import read_tensors
+from odise_cli.vocabulary.loader import load_vocabulary
+
+_PUBLISHED_CONFIGS = {"label": PUBLISHED_LABEL, "caption": PUBLISHED_CAPTION}
+_TINY = "tiny"
+_TRAINING_VOCABULARY = "coco133"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """A model that was found, not loaded."""
+
+    config: ModelConfig
+    files: ModelFiles | None
+    """None for the tiny model, which is built."""
+    head: Path | None
+    """A head that replaces the model's own."""
+    notice: str
+    """What users must be told once; may be empty."""
+
+    def weights_sha256(self) -> dict[str, str]:
+        """Hash of every local file of weights by its name: the model's identity.
+
+        Parts that a library fetches by name have none and are known by that name.
+        """
+        if self.files is None:
+            hashes = {"tiny": "seeded initialisation"}
+        else:
+            named = {"diffusion": self.files.diffusion, "clip": self.files.clip}
+            hashes = {part: name for part, name in named.items() if not Path(name).exists()}
+            paths = self.files.weight_files()
+            # Files of one name in several subfolders need their parent to be told apart.
+            hashes |= {f"{path.parent.name}/{path.name}": file_sha256(path) for path in paths}
+        if self.head is not None:
+            hashes["head"] = file_sha256(self.head)
+        return hashes
+
+    def text_encoder_id(self) -> str:
+        """What identifies the text encoder's weights among cached embeddings."""
+        if self.files is None:
+            return "tiny-untrained"
+        clip = Path(self.files.clip)
+        if clip.is_file():
+            return file_sha256(clip)
+        if clip.is_dir():
+            return "+".join(file_sha256(path) for path in sorted(clip.glob("*.safetensors")))
+        return self.files.clip
+
+    def load(self, *, offline: bool, seed: int) -> Odise:
+        """Load or build the model, on the CPU in fp32.
+
+        Raises:
+            MissingDataError: if a part is missing.
+            CheckpointError: if a part cannot be used.
+        """
+        if self.files is not None:
+            return load_model(self.files, offline=offline, seed=seed)
+        model = build_tiny(seed=seed)
+        if self.head is not None:
+            load_head(
+                model,
+                str(self.head),
+                read_tensors(self.head),
+                empty_caption=model.captioner.empty_caption,
+            )
+        return model
+
+
+def find_model(name: str, *, weights: Path | None) -> ModelSource:
+    """Find what `--model` names.
+
+    Args:
+        name: `label`, `caption`, `tiny` or a model folder.
+        weights: a head that replaces the model's own.
+
+    Raises:
+        MissingDataError: if there is no such model, or files of it are missing.
+        CheckpointError: if a model folder's configuration cannot be used.
+    """
+    if weights is not None and not weights.is_file():
+        raise MissingDataError(
+            f"--weights: {weights} does not exist. Expected a .pth or .safetensors head. "
+            "Check the path."
+        )
+    if name == _TINY:
+        return ModelSource(config=TINY, files=None, head=weights, notice=TINY.notice)
+    if name in PUBLISHED_MODELS:
+        paths = locate(name, head=weights)
+        words, _ = load_vocabulary([_TRAINING_VOCABULARY])
+        config = replace(_PUBLISHED_CONFIGS[name], training_words=words.words)
+        files = ModelFiles(
+            config=config,
+            head=paths.head,
+            diffusion=str(paths.diffusion),
+            clip=str(paths.clip),
+        )
+        return ModelSource(config=config, files=files, head=None, notice=LICENCE_NOTICE)
+    if not Path(name).is_dir():
+        raise MissingDataError(
+            f"--model: {name!r} is neither a model nor a folder. "
+            f"Expected {', '.join([*PUBLISHED_MODELS, _TINY])} or a model folder. "
+            "`odise models list` shows what is here."
+        )
+    files = read_model_folder(Path(name))
+    if weights is not None:
+        files = replace(files, head=weights)
+    return ModelSource(config=files.config, files=files, head=None, notice=files.config.notice)

@@ -1,0 +1,273 @@
+"""`odise segment`: sources and words in, a folder of results out; top to bottom.
+
+Everything cheap that can fail (words, images, the folder) is settled before a weight is loaded.
+"""
+
+import importlib.metadata
+import os
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+import odise_cli
+from odise_cli.commands.model_source import ModelSource, find_model
+from odise_cli.commands.result_writers import ResultWriters, Tally
+from odise_cli.config import SegmentConfig
+from odise_cli.data.decode import decode_image
+from odise_cli.data.loader import LoadedBatch, load_batches
+from odise_cli.data.plan import plan_batches
+from odise_cli.data.records import make_records
+from odise_cli.data.sources import SourceList, find_images
+from odise_cli.engine import (
+    EmbeddedVocabulary,
+    Engine,
+    Placement,
+    SegmentOptions,
+    place,
+)
+from odise_cli.hub import cache_folder
+from odise_cli.model.clip import count_tokens
+from odise_cli.reports import SegmentPlan, SegmentReport
+from odise_cli.structures import ImageRecord
+from odise_cli.vocabulary.cache import TextEmbeddingCache
+from odise_cli.vocabulary.checks import check_word_lengths
+from odise_cli.vocabulary.loader import load_vocabulary
+from odise_cli.vocabulary.vocabulary import Vocabulary
+from odise_cli.writers.manifest import load_rows
+from odise_cli.writers.run_folder import RunFolder
+
+_MAX_DECODERS = 8
+_PREFETCHED_BATCHES = 2
+_REPORTED_PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "pillow")
+_ESTIMATED_BYTES = {
+    "panoptic": 40_000,
+    "instances": 100_000,
+    "semantic": 40_000,
+    "overlay": 300_000,
+    "segments": 20_000,
+}
+"""Of one photograph of a megapixel; seen, not promised."""
+
+
+def plan_segment(config: SegmentConfig) -> SegmentPlan:
+    """Say what `run_segment` would do; reads names and an earlier manifest, writes nothing.
+
+    Raises:
+        OdiseError: what `run_segment` would raise before its first image.
+    """
+    vocabulary, _ = load_vocabulary(config.vocab, stuff=config.stuff)
+    check_word_lengths(vocabulary, count_tokens)
+    find_model(config.model, weights=config.weights)
+    images = _find_images(config)
+    rows = {} if config.overwrite else load_rows(config.out, config.write)[0]
+    known = {name: (row.image_id, row.stem) for name, row in rows.items()}
+    records = make_records(images.paths, images.root, known=known)
+    selected = _select(records, config)
+    done = {name for name, row in rows.items() if row.status == "done"}
+    num_finished = sum(record.name in done for record in selected)
+    bytes_per_image = sum(_ESTIMATED_BYTES[output] for output in config.write)
+    return SegmentPlan(
+        num_images=len(records),
+        num_selected=len(selected),
+        num_finished=num_finished,
+        num_skipped_files=images.num_skipped_files,
+        num_categories=len(vocabulary.categories),
+        model=config.model,
+        outputs=config.write,
+        out=config.out,
+        estimated_bytes=bytes_per_image * (len(selected) - num_finished),
+    )
+
+
+def run_segment(
+    config: SegmentConfig,
+    *,
+    on_notice: Callable[[str], None],
+    on_progress: Callable[[int, int, int], None],
+    should_stop: Callable[[], bool],
+) -> SegmentReport:
+    """Segment every image that has no result yet.
+
+    Args:
+        config: what was asked for.
+        on_notice: told, once each, what the user should know.
+        on_progress: told (done, failed, total) after each image.
+        should_stop: asked between batches; the batch in hand is always finished.
+
+    Raises:
+        OdiseError: when the run cannot begin or go on; `ImageError` only with `fail_fast` or
+            `max_failures`. What was finished is kept.
+    """
+    vocabulary, warnings = load_vocabulary(config.vocab, stuff=config.stuff)
+    check_word_lengths(vocabulary, count_tokens)
+    source = find_model(config.model, weights=config.weights)
+    images = _find_images(config)
+    placement = place(
+        config.device, config.precision, config.batch_size, max_memory_bytes=config.max_memory_bytes
+    )
+    for message in (*warnings, source.notice, placement.notice):
+        if message:
+            on_notice(message)
+    with RunFolder.open(
+        config.out,
+        settings=_settings(config, source, vocabulary, images, placement),
+        info=_info(config, source, placement),
+        categories=vocabulary.categories,
+        outputs=config.write,
+        overwrite=config.overwrite,
+    ) as folder:
+        records = make_records(images.paths, images.root, known=folder.known)
+        selected = _select(records, config)
+        status = folder.status
+        num_finished = sum(status.get(record.name) == "done" for record in selected)
+        tally = Tally(
+            num_pending=len(selected) - num_finished,
+            on_progress=on_progress,
+            fail_fast=config.fail_fast,
+            max_failures=config.max_failures,
+        )
+        started = time.perf_counter()
+        if tally.num_pending and not should_stop():
+            engine, embedded = _load(config, source, vocabulary, placement)
+            started = time.perf_counter()
+            with (
+                closing(_decoded_batches(config, source, records, folder, placement)) as batches,
+                closing(
+                    engine.segment(
+                        batches,
+                        images_of=lambda batch: batch.images,
+                        vocabulary=embedded,
+                        options=_options(config),
+                        should_stop=should_stop,
+                    )
+                ) as results,
+                ResultWriters(folder, tally) as writers,
+            ):
+                for batch, batch_results in results:
+                    writers.write(batch, batch_results)
+            tally.num_batch_halvings = engine.num_batch_halvings
+            if engine.num_batch_halvings:
+                on_notice(f"{placement.device}: out of memory; went on with smaller batches.")
+        report = SegmentReport(
+            out=config.out,
+            num_selected=len(selected),
+            num_finished_before=num_finished,
+            num_done=tally.num_done,
+            num_failed=tally.num_failed,
+            num_skipped_files=images.num_skipped_files,
+            num_segments=tally.num_segments,
+            seconds=time.perf_counter() - started,
+            stage_ms=dict(tally.stage_ms),
+            num_batch_halvings=tally.num_batch_halvings,
+            is_interrupted=tally.num_settled < tally.num_pending,
+        )
+        if not report.is_interrupted:
+            folder.finish(records, report.to_json())
+        return report
+
+
+def _find_images(config: SegmentConfig) -> SourceList:
+    return find_images(
+        config.sources,
+        from_file=config.from_file,
+        null_separated=config.null_separated,
+        excluded=(config.out,),
+    )
+
+
+def _select(records: Sequence[ImageRecord], config: SegmentConfig) -> Sequence[ImageRecord]:
+    """The images of this shard and limit."""
+    first, end = config.shard.bounds(len(records)) if config.shard else (0, len(records))
+    if config.limit is not None:
+        end = min(end, first + config.limit)
+    return records[first:end]
+
+
+def _load(
+    config: SegmentConfig, source: ModelSource, vocabulary: Vocabulary, placement: Placement
+) -> tuple[Engine, EmbeddedVocabulary]:
+    """The model on its device, and the vocabulary embedded by it."""
+    model = source.load(offline=config.offline, seed=config.seed)
+    if config.alpha is not None:
+        model.alpha = config.alpha
+    if config.beta is not None:
+        model.beta = config.beta
+    engine = Engine(model, placement)
+    cache = TextEmbeddingCache(cache_folder() / "text")
+    encoder = source.text_encoder_id()
+    return engine, engine.embed_vocabulary(vocabulary, cache=cache, encoder=encoder)
+
+
+def _decoded_batches(
+    config: SegmentConfig,
+    source: ModelSource,
+    records: Sequence[ImageRecord],
+    folder: RunFolder,
+    placement: Placement,
+) -> Generator[LoadedBatch, None, None]:
+    return load_batches(
+        plan_batches(
+            records,
+            batch_size=placement.batch_size,
+            status=folder.status,
+            shard=config.shard,
+            limit=config.limit,
+        ),
+        decode=partial(
+            decode_image,
+            short_side=source.config.short_side,
+            long_side=source.config.long_side,
+        ),
+        num_workers=min(_MAX_DECODERS, os.cpu_count() or 1),
+        prefetch=_PREFETCHED_BATCHES,
+    )
+
+
+def _options(config: SegmentConfig) -> SegmentOptions:
+    return SegmentOptions(
+        overlap_threshold=config.overlap_threshold,
+        object_mask_threshold=config.object_mask_threshold,
+        unknown_threshold=config.unknown_threshold,
+        has_semantic="semantic" in config.write,
+        has_instances="instances" in config.write,
+    )
+
+
+def _settings(
+    config: SegmentConfig,
+    source: ModelSource,
+    vocabulary: Vocabulary,
+    images: SourceList,
+    placement: Placement,
+) -> dict[str, Any]:
+    """Everything that decides a result's bits; an output folder keeps to it."""
+    return {
+        "root": str(images.root),
+        "vocabulary": vocabulary.sha256,
+        "weights": source.weights_sha256(),
+        "model": source.config.to_json(),
+        "alpha": source.config.alpha if config.alpha is None else config.alpha,
+        "beta": source.config.beta if config.beta is None else config.beta,
+        "overlap_threshold": config.overlap_threshold,
+        "object_mask_threshold": config.object_mask_threshold,
+        "unknown_threshold": config.unknown_threshold,
+        "device": placement.device.type,
+        "precision": placement.precision_name,
+        "batch_size": placement.batch_size,
+        "seed": config.seed,
+    }
+
+
+def _info(config: SegmentConfig, source: ModelSource, placement: Placement) -> dict[str, Any]:
+    """What is good to know of a run and decides nothing."""
+    versions = {name: importlib.metadata.version(name) for name in _REPORTED_PACKAGES}
+    return {
+        "odise": odise_cli.__version__,
+        "packages": versions,
+        "model": config.model,
+        "notice": source.notice,
+        "vocab": list(config.vocab),
+        "device": str(placement.device),
+    }

@@ -1,0 +1,412 @@
+"""The device: a model on it, batches of images in, results out.
+
+One worker thread owns the device; everything that `segment`, `evaluate`, `train` and `export`
+ask of a model goes through here. Knows no folders, data sets, options or progress bars.
+"""
+
+import ctypes
+import platform
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from odise_cli import postprocess
+from odise_cli.errors import TryAgainError, UsageError
+from odise_cli.model.classifier import TextEmbeddings
+from odise_cli.model.odise import MaskPredictions, Odise
+from odise_cli.structures import DecodedImage, ImageResult, Segmentation
+from odise_cli.vocabulary.cache import TextEmbeddingCache
+from odise_cli.vocabulary.prompt import BARE, PHOTO
+from odise_cli.vocabulary.vocabulary import Vocabulary
+
+_QUEUE_SIZE = 2
+_SENTENCES_PER_PASS = 32
+_NUM_INSTANCES = 100
+_CPU_CROPS_PER_PASS = 8
+_GPU_BYTES_PER_IMAGE = 4 * 2**30
+_MAX_AUTO_BATCH = 8
+_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions:
+    """What to make of the network's predictions."""
+
+    overlap_threshold: float = 0.8
+    object_mask_threshold: float = 0.0
+    unknown_threshold: float = 0.0
+    has_semantic: bool = False
+    """Make semantic maps."""
+    has_instances: bool = False
+    """Make instances."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where and how a model runs, nothing left open."""
+
+    device: torch.device
+    precision: torch.dtype
+    """Of the network's matrix products; weights and results stay fp32."""
+    batch_size: int
+    """Images per batch."""
+    max_memory_bytes: int | None = None
+    """What may be taken of a CUDA device; None is all."""
+    notice: str = ""
+    """What the user should know of it; may be empty."""
+
+    @property
+    def precision_name(self) -> str:
+        """`fp32`, `bf16` or `fp16`."""
+        return next(name for name, dtype in _PRECISIONS.items() if dtype == self.precision)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedVocabulary:
+    """A vocabulary ready for the device."""
+
+    text: TextEmbeddings
+    isthing_K: NDArray[np.bool_]
+
+
+@dataclass
+class _Stopwatch:
+    """Milliseconds by stage; waits for the device so that each stage pays for its own work."""
+
+    device: torch.device
+    stage_ms: dict[str, float] = field(default_factory=dict)
+    _last: float = field(default_factory=time.perf_counter)
+
+    def mark(self, stage: str) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        now = time.perf_counter()
+        self.stage_ms[stage] = self.stage_ms.get(stage, 0.0) + 1e3 * (now - self._last)
+        self._last = now
+
+
+class Engine:
+    """A model on a device.
+
+    Args:
+        model: in fp32 on the CPU; moved, and not to be used elsewhere afterwards.
+        placement: where and how it runs.
+    """
+
+    def __init__(self, model: Odise, placement: Placement) -> None:
+        self.device = placement.device
+        self.precision = placement.precision
+        self.num_batch_halvings = 0
+        self._images_per_pass: int | None = None
+        if self.device.type == "cpu":
+            _keep_freed_memory()
+            # Crop by crop the VAE is no slower here, and its activations are the memory's peak.
+            model.diffusion.vae_chunk = 1
+            model.crops_per_pass = _CPU_CROPS_PER_PASS
+        elif self.device.type == "cuda" and placement.max_memory_bytes is not None:
+            total = torch.cuda.get_device_properties(self.device).total_memory
+            fraction = min(1.0, placement.max_memory_bytes / total)
+            torch.cuda.set_per_process_memory_fraction(fraction, self.device)
+        self.model = model.to(self.device)
+        self.model.diffusion.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def embed_vocabulary(
+        self, vocabulary: Vocabulary, *, cache: TextEmbeddingCache, encoder: str
+    ) -> EmbeddedVocabulary:
+        """Embed the words of a vocabulary, each template once, only what the cache lacks.
+
+        Args:
+            vocabulary: what to look for.
+            cache: embeddings of earlier runs.
+            encoder: what identifies the text encoder's weights in the cache.
+        """
+        config = self.model.config
+        photo_ND = self._embed_words(vocabulary.words, PHOTO, cache, encoder)
+        if config.supervision == "label":
+            head_ND = self._embed_words(vocabulary.words, BARE, cache, encoder)
+        else:
+            head_ND = photo_ND
+        training_words = frozenset(config.training_words)
+        seen = [not training_words.isdisjoint(c.words) for c in vocabulary.categories]
+        text = TextEmbeddings(
+            head_ND=torch.from_numpy(head_ND),
+            photo_ND=torch.from_numpy(photo_ND),
+            category_N=torch.from_numpy(np.asarray(vocabulary.word_categories, np.int64)),
+            seen_K=torch.tensor(seen),
+        )
+        things = np.array([category.isthing for category in vocabulary.categories])
+        return EmbeddedVocabulary(text=text.to(self.device, torch.float32), isthing_K=things)
+
+    def _embed_words(
+        self, words: Sequence[str], template: str, cache: TextEmbeddingCache, encoder: str
+    ) -> NDArray[np.float32]:
+        @torch.inference_mode()
+        def compute(sentences: list[str]) -> NDArray[np.float32]:
+            # Always the same batch shape: what else is missing from a cache changes no bit.
+            embeds = []
+            for first in range(0, len(sentences), _SENTENCES_PER_PASS):
+                chunk = sentences[first : first + _SENTENCES_PER_PASS]
+                padding = [""] * (_SENTENCES_PER_PASS - len(chunk))
+                embeds_ND = self.model.clip.embed_words(chunk + padding)[: len(chunk)]
+                embeds.append(embeds_ND.float().cpu().numpy())
+            return np.concatenate(embeds)
+
+        return cache.get_or_compute(
+            words,
+            template=template,
+            encoder=encoder,
+            dim=self.model.clip.embed_dim,
+            compute=compute,
+        )
+
+    def segment(
+        self,
+        batches: Iterable[Batch],
+        *,
+        images_of: Callable[[Batch], Sequence[DecodedImage]],
+        vocabulary: EmbeddedVocabulary,
+        options: SegmentOptions,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Generator[tuple[Batch, list[ImageResult]], None, None]:
+        """Segment batches in their order, ahead of the consumer by at most two.
+
+        The input is read, and the device used, in a thread of its own. When `should_stop` says
+        so, the batch in hand is finished and no other begun. A consumer that leaves early must
+        close the iterator.
+
+        Args:
+            batches: anything; read as needed.
+            images_of: a batch's images, possibly none.
+            vocabulary: what to look for.
+            options: thresholds and wanted outputs.
+            should_stop: asked before each batch.
+
+        Raises:
+            TryAgainError: if the device has no memory for a single image.
+        """
+        results: queue.Queue[tuple[Batch, list[ImageResult]] | BaseException | None]
+        results = queue.Queue(maxsize=_QUEUE_SIZE)
+        is_abandoned = threading.Event()
+
+        def put(item: tuple[Batch, list[ImageResult]] | BaseException | None) -> None:
+            is_put = False
+            while not (is_put or is_abandoned.is_set()):
+                with suppress(queue.Full):
+                    results.put(item, timeout=0.1)
+                    is_put = True
+
+        def work() -> None:
+            try:
+                for batch in batches:
+                    if is_abandoned.is_set():
+                        return
+                    put((batch, self.segment_batch(images_of(batch), vocabulary, options)))
+                    if should_stop():
+                        break
+                put(None)
+            except BaseException as error:  # handed to the consumer, who raises it
+                put(error)
+
+        worker = threading.Thread(target=work, name="device")
+        worker.start()
+        try:
+            while (item := results.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            is_abandoned.set()
+            worker.join()
+
+    def segment_batch(
+        self,
+        images: Sequence[DecodedImage],
+        vocabulary: EmbeddedVocabulary,
+        options: SegmentOptions,
+    ) -> list[ImageResult]:
+        """Segment images together; in halves, from now on, if the device's memory is short."""
+        results: list[ImageResult] = []
+        while len(results) < len(images):
+            count = min(self._images_per_pass or len(images), len(images) - len(results))
+            part = images[len(results) : len(results) + count]
+            try:
+                results += self._segment_together(part, vocabulary, options)
+                continue
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+            # Outside of the handler, whose traceback keeps the failed pass's tensors alive.
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            if count == 1:
+                raise TryAgainError(
+                    f"{part[0].record.path}: out of memory on {self.device} with a single image. "
+                    "Expected more free memory. Free some, or use --device cpu."
+                )
+            self._images_per_pass = (count + 1) // 2
+            self.num_batch_halvings += 1
+        return results
+
+    @torch.inference_mode()
+    def _segment_together(
+        self,
+        images: Sequence[DecodedImage],
+        vocabulary: EmbeddedVocabulary,
+        options: SegmentOptions,
+    ) -> list[ImageResult]:
+        watch = _Stopwatch(self.device)
+        tensors = [self._to_device(image.resized_HW3) for image in images]
+        with self._autocast():
+            predictions = self.model(tensors, vocabulary.text, on_stage=watch.mark)
+        segmentations = [
+            _postprocess(prediction, image.size, vocabulary.isthing_K, options)
+            for prediction, image in zip(predictions, images, strict=True)
+        ]
+        watch.mark("postprocess")
+        shares = {stage: ms / len(images) for stage, ms in watch.stage_ms.items()}
+        return [
+            ImageResult(
+                image=image,
+                segmentation=segmentation,
+                stage_ms={"decode": image.decode_ms, **shares},
+            )
+            for image, segmentation in zip(images, segmentations, strict=True)
+        ]
+
+    def _to_device(self, pixels_HW3: NDArray[np.uint8]) -> Tensor:
+        """[3, H, W] in 0..1."""
+        pixels = torch.from_numpy(pixels_HW3).to(self.device)
+        return pixels.permute(2, 0, 1).float() / 255.0
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.precision == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.precision)
+
+
+def _postprocess(
+    prediction: MaskPredictions,
+    output_size: tuple[int, int],
+    isthing_K: NDArray[np.bool_],
+    options: SegmentOptions,
+) -> Segmentation:
+    scores_QK = prediction.class_scores_QK.float()
+    grid = postprocess.MaskGrid(
+        logits_QHW=prediction.mask_logits_QHW.float(),
+        canvas_size=prediction.canvas_size,
+        image_size=prediction.image_size,
+        output_size=output_size,
+    )
+    panoptic_HW, segments = postprocess.panoptic(
+        scores_QK,
+        grid,
+        isthing_K,
+        object_mask_threshold=options.object_mask_threshold,
+        overlap_threshold=options.overlap_threshold,
+        unknown_threshold=options.unknown_threshold,
+    )
+    return Segmentation(
+        panoptic_HW=panoptic_HW,
+        segments=segments,
+        semantic_HW=postprocess.semantic(scores_QK, grid) if options.has_semantic else None,
+        instances=postprocess.instances(scores_QK, grid, isthing_K, num_instances=_NUM_INSTANCES)
+        if options.has_instances
+        else None,
+    )
+
+
+def place(
+    device_name: str,
+    precision_name: str,
+    batch_size: int | None,
+    *,
+    max_memory_bytes: int | None = None,
+) -> Placement:
+    """Settle what `auto` leaves open.
+
+    Args:
+        device_name: `auto` (CUDA, then MPS, then the CPU), `cpu`, `cuda`, `cuda:N` or `mps`.
+        precision_name: `auto` (bf16 on a GPU that computes it, else fp32) or a name of one.
+        batch_size: images per batch; None is 1 but on CUDA, where it depends on the memory.
+        max_memory_bytes: what may be taken of a CUDA device; None is all.
+
+    Raises:
+        UsageError: if there is no such device here.
+    """
+    device = _find_device(device_name)
+    if precision_name != "auto":
+        precision = _PRECISIONS[precision_name]
+    elif device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        precision = torch.bfloat16
+    else:
+        precision = torch.float32
+    if batch_size is None:
+        batch_size = 1
+        if device.type == "cuda":
+            total = torch.cuda.get_device_properties(device).total_memory
+            available = min(total, max_memory_bytes or total)
+            batch_size = min(_MAX_AUTO_BATCH, max(1, available // _GPU_BYTES_PER_IMAGE - 1))
+    notice = ""
+    if max_memory_bytes is not None and device.type != "cuda":
+        notice = f"--max-memory has no effect on {device.type}: it limits CUDA devices."
+    return Placement(
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        max_memory_bytes=max_memory_bytes,
+        notice=notice,
+    )
+
+
+def _find_device(name: str) -> torch.device:
+    counts = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    available = [kind for kind, count in counts.items() if count]
+    if name == "auto":
+        return torch.device((available[1:] or available)[0])
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(
+            f"--device: {name!r} is no device. Expected auto, cpu, cuda, cuda:N or mps. "
+            "Use --device auto."
+        ) from error
+    if (device.index or 0) >= counts.get(device.type, 0):
+        raise UsageError(
+            f"--device: {name} is not available here. Expected {' or '.join(available)}. "
+            "Use --device auto."
+        )
+    return device
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """CUDA has a class for it; the CPU's allocator only says so."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep large freed blocks instead of mapping and zeroing them at every layer.
+
+    Worth 10 to 20 % of the diffusion model's time on a CPU; other C libraries lack the call.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    mmap_threshold, trim_threshold, top_pad = -3, -1, -2
+    libc = ctypes.CDLL(None)
+    libc.mallopt(mmap_threshold, 1 << 30)
+    libc.mallopt(trim_threshold, 2**31 - 1)
+    libc.mallopt(top_pad, 1 << 28)
