@@ -91,7 +91,8 @@ def test_tensors_stop_at_the_engine():
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in sources("odise_cli")
-        if path.relative_to(PACKAGE).parts[0].removesuffix(".py") not in (*TENSOR_LAYERS, "commands")
+        if path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        not in (*TENSOR_LAYERS, "commands")
         and path.name != "__main__.py"
     ]
     assert {"odise_cli.cli.app", "odise_cli.config", "odise_cli.structures"} <= set(modules)
@@ -105,6 +106,13 @@ def test_tensors_stop_at_the_engine():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", ["odise_cli.engine", "odise_cli.postprocess"])
+def test_tensor_modules_can_be_imported_first(module):
+    # The guard for a torchvision that does not fit has to run before its first import.
+    done = subprocess.run([sys.executable, "-c", f"import {module}"], capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 def documented_commands() -> list[str]:

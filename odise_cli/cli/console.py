@@ -72,14 +72,10 @@ class Console:
             _discard(sys.stdout)
             raise typer.Exit(BROKEN_PIPE_EXIT_CODE) from None
 
-    def document(self, value: Any) -> None:
-        """Print the one JSON document of `--json` as one line of stdout."""
-        self.data(json.dumps(value))
-
     def result(self, value: Any, text: str) -> None:
         """Print a command's result: `value` with `--json`, else `text` unless `--quiet`."""
         if self.is_json:
-            self.document(value)
+            self.data(json.dumps(value))
         elif not self.is_quiet and text:
             self.data(text)
 

@@ -3,12 +3,15 @@
 Pure functions from a report to lines; prints nothing and opens no file.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from odise_cli.reports import SegmentPlan, SegmentReport
 
 if TYPE_CHECKING:
+    from odise_cli.commands.merge import MergeReport
     from odise_cli.commands.models import ModelStatus
+    from odise_cli.commands.vocab import VocabularySummary
+    from odise_cli.structures import Category
 
 _NUM_FAILURES_SHOWN = 5
 _OUTPUT_PATHS = {
@@ -43,8 +46,8 @@ def segment_report_text(report: SegmentReport) -> str:
     if report.num_failed:
         counts.append(f"{report.num_failed} failed")
     lines = [
-        f"{report.num_selected} images: {', '.join(counts)}; {report.num_segments} segments"
-        + _skipped_text(report.num_skipped_files),
+        f"{_count(report.num_selected, 'image')}: {', '.join(counts)}; "
+        f"{_count(report.num_segments, 'segment')}" + _skipped_text(report.num_skipped_files),
         f"{report.seconds:.1f} s, {report.images_per_second:.3g} images/s",
     ]
     if report.stage_ms:
@@ -65,9 +68,11 @@ def failures_text(report: SegmentReport) -> str | None:
     shown = [f"  {name}: {error}" for name, error in report.first_failures[:_NUM_FAILURES_SHOWN]]
     if report.num_failed > len(shown) > 0:
         shown.append(f"  and {report.num_failed - len(shown)} more")
+    # The list to feed again is written when a run has seen every image.
+    listed = report.out / ("manifest.jsonl" if report.is_interrupted else "failures.txt")
     head = (
-        f"{report.num_failed} of {report.num_selected} images have no result; "
-        f"they are listed in {report.out / 'failures.txt'}"
+        f"{report.num_failed} of {_count(report.num_selected, 'image')} without a result, "
+        f"listed in {listed}"
     )
     return "\n".join([head + (":" if shown else "."), *shown])
 
@@ -77,6 +82,46 @@ def model_text(model: "ModelStatus") -> str:
     lines = [f"{model.name:<8} {model.state:<10} {model.size:<18} {model.licence}"]
     lines += [f"  {file.state:<12} {file.path}" for file in model.files]
     return "\n".join(lines)
+
+
+def merge_report_text(report: "MergeReport") -> str:
+    """What `odise merge` says at the end."""
+    text = (
+        f"{_count(report.num_folders, 'folder')}: {_count(report.num_done, 'image')} with a result"
+    )
+    if report.num_failed:
+        text += f", {report.num_failed} without (listed in {report.out / 'failures.txt'})"
+    return f"{text}\nresults: {report.out}"
+
+
+def vocabulary_text(summary: "VocabularySummary") -> str:
+    """One bundled label set, a row."""
+    return (
+        f"{summary.name:<14} {summary.num_categories:>5} categories "
+        f"({summary.num_things} things), {summary.num_words} words"
+    )
+
+
+def category_text(category: "Category") -> str:
+    """A category as a vocabulary file has it, everything written out."""
+    kind = "thing" if category.isthing else "stuff"
+    color = "".join(f"{channel:02x}" for channel in category.color)
+    return f"{', '.join(category.words)} | {kind} id={category.id} color=#{color}"
+
+
+def category_to_coco(category: "Category") -> dict[str, Any]:
+    """A category as COCO's JSON has it, which `--vocab` reads too.
+
+    Source: COCO data format, `categories` of panoptic segmentation; `synonyms` is LVIS's.
+    """
+    name, *synonyms = category.words
+    return {
+        "id": category.id,
+        "name": name,
+        "synonyms": synonyms,
+        "isthing": int(category.isthing),
+        "color": list(category.color),
+    }
 
 
 def size_text(num_bytes: int) -> str:
@@ -89,7 +134,11 @@ def size_text(num_bytes: int) -> str:
     return f"{amount:.0f} {unit}" if amount >= 100 or unit == "bytes" else f"{amount:.1f} {unit}"
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _skipped_text(num_skipped_files: int) -> str:
     if not num_skipped_files:
         return ""
-    return f" ({num_skipped_files} files are no images and were skipped)"
+    return f" ({_count(num_skipped_files, 'file')} skipped: no images)"

@@ -43,6 +43,8 @@ def explained_errors(path: Path) -> Iterator[None]:
 
 def _explained(path: Path, error: OSError) -> OdiseError:
     reason = error.strerror or str(error)
+    if isinstance(error, FileExistsError):  # from mkdir, the only call here that can raise it
+        reason = f"{error.filename} is a file and no folder"
     if error.errno in _TRANSIENT:
         return TryAgainError(
             f"{path}: cannot be written now: {reason}. Everything that was finished is safe. "
@@ -140,23 +142,20 @@ def link_atomic(source: Path, path: Path) -> None:
         return
     with explained_errors(path):
         temporary.replace(path)
+        # Where `path` is a link to `source` already, POSIX renames nothing.
+        temporary.unlink(missing_ok=True)
 
 
-def remove_output(path: Path, *, root: Path) -> None:
-    """Remove a file of ours, its temporary and the folders below `root` that this empties.
+def remove_file(path: Path) -> None:
+    """Remove a file of ours, and its temporary; neither need be there.
 
     Raises:
         OdiseError: as `explained_errors` says.
     """
-    with explained_errors(path), contextlib.suppress(NotADirectoryError):
-        path.unlink(missing_ok=True)
-        temporary_path(path).unlink(missing_ok=True)
-    for folder in path.parents:
-        if folder == root:
-            return
-        try:
-            folder.rmdir()
-        except FileNotFoundError:
-            continue
-        except OSError:  # holds other files
-            return
+    with explained_errors(path):
+        for doomed in (temporary_path(path), path):
+            try:
+                doomed.unlink(missing_ok=True)
+            except OSError as error:
+                if error.errno not in (errno.ENOTDIR, errno.ENAMETOOLONG):  # cannot be there
+                    raise

@@ -25,7 +25,7 @@ def collect(
     rows: Sequence[Row],
     outputs: Sequence[str],
     categories: Sequence[Category],
-) -> None:
+) -> list[str]:
     """Write `panoptic.json` and its like, then manifest and journal in order.
 
     Args:
@@ -33,6 +33,9 @@ def collect(
         rows: images done or failed, in the order that the files shall have.
         outputs: which files to write.
         categories: the vocabulary.
+
+    Returns:
+        Names of failed images that `failures.txt` cannot list: a newline is in their path.
 
     Raises:
         OdiseError: as `atomic.explained_errors` says; the old files are then still there.
@@ -49,12 +52,17 @@ def collect(
         with AtomicFile(folder / COLLECTED_FILES["segments"]) as file:
             for entry in _journal(folder, done):
                 file.write(b"".join(map(json_line, entry["segments"])))
+    unlisted = []
     with AtomicFile(folder / FAILURES) as file:
         for entry in _manifest(folder, failed):
-            file.write(_failure_line(entry["path"]))
+            if "\n" in entry["path"]:
+                unlisted.append(entry["name"])
+            else:
+                file.write(os.fsencode(entry["path"]) + b"\n")
     # The rows' offsets are those of the old files: these two come last.
     _reorder(folder / MANIFEST, (row.manifest_offset for row in rows))
     _reorder(folder / JOURNAL, (row.journal_offset for row in done))
+    return unlisted
 
 
 def _write_panoptic(folder: Path, done: Sequence[Row], categories: Sequence[Category]) -> None:
@@ -94,8 +102,3 @@ def _reorder(path: Path, offsets: Iterable[int]) -> None:
     with AtomicFile(path) as file:
         for line in lines_at(path, offsets):
             file.write(line)
-
-
-def _failure_line(path: str) -> bytes:
-    """The path in the bytes of its file name; one with a newline fits no list of lines."""
-    return b"" if "\n" in path else os.fsencode(path) + b"\n"

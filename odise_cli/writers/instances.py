@@ -2,6 +2,9 @@
 
 Knows the format; does not know where files lie.
 
+pycocotools' `loadRes` takes a result that has a `bbox` for a box and sets `area` to the box's:
+who wants average precision by mask area removes `bbox` first.
+
 Source: https://cocodataset.org/#format-results, "Instance Segmentation".
 """
 

@@ -15,7 +15,7 @@ _BLOCK_BYTES = 1 << 16
 
 
 class LineLog:
-    """Lines appended by several threads, each flushed to the disk before `append` returns."""
+    """Lines appended by several threads."""
 
     def __init__(self, path: Path) -> None:
         """Open or create `path`; a line that a killed run left unfinished is cut off."""
@@ -26,8 +26,12 @@ class LineLog:
             self._end = _end_of_last_line(self._descriptor)
             os.ftruncate(self._descriptor, self._end)
 
-    def append(self, line: bytes) -> int:
+    def append(self, line: bytes, *, flush: bool = True) -> int:
         """Add one line, newline included, and say at which offset it starts.
+
+        Args:
+            line: the bytes.
+            flush: wait until they are on the disk.
 
         Raises:
             OdiseError: the disk is full; the file then ends where it did before.
@@ -39,7 +43,8 @@ class LineLog:
                 written = 0
                 while written < len(line):  # a write may be short just before the disk is full
                     written += os.pwrite(self._descriptor, line[written:], start + written)
-                os.fsync(self._descriptor)
+                if flush:
+                    os.fsync(self._descriptor)
             except BaseException:
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._descriptor, start)

@@ -80,12 +80,12 @@ def load_rows(folder: Path, outputs: Sequence[str]) -> tuple[dict[str, Row], set
     """
     rows: dict[str, Row] = {}
     for offset, line in read_lines(folder / MANIFEST):
-        entry = _parsed(line)
-        if entry is not None and entry.get("status") in ("done", "failed"):
+        entry = parse_line(line)
+        if entry is not None and {"image_id", "status"} <= entry.keys():
             rows[entry["name"]] = Row(entry["image_id"], entry["stem"], entry["status"], offset)
     unfinished: set[str] = set()
     for offset, line in read_lines(folder / JOURNAL):
-        entry = _parsed(line)
+        entry = parse_line(line)
         if entry is None:
             continue
         row = rows.get(entry["name"])
@@ -102,7 +102,8 @@ def load_rows(folder: Path, outputs: Sequence[str]) -> tuple[dict[str, Row], set
     return rows, unfinished
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """A line of manifest or journal; None where it is not one of ours."""
     try:
         entry = json.loads(line)
         is_ours = isinstance(entry["name"], str) and isinstance(entry["stem"], str)

@@ -52,8 +52,8 @@ def encode_overlay_jpeg(result: ImageResult, categories: Sequence[Category]) -> 
     height, width = result.image.size
     if max(height, width) > MAX_JPEG_SIDE_PX:
         raise ImageError(
-            f"{result.image.record.path}: is {width}×{height} px. An overlay is a JPEG, whose sides "
-            f"hold at most {MAX_JPEG_SIDE_PX} px. Leave overlay out of --write, or scale the image."
+            f"{result.image.record.path}: is {width}×{height} px. Overlays are JPEGs of "
+            f"at most {MAX_JPEG_SIDE_PX} px. Leave overlay out of --write, or scale the image."
         )
     segmentation = result.segmentation
     image = draw_overlay(
@@ -117,13 +117,13 @@ def _varied(color: tuple[int, int, int], number: int) -> tuple[int, int, int]:
 
 def _ids_to_ranks(
     panoptic_HW: NDArray[np.int32], segments: Sequence[Segment]
-) -> NDArray[np.uint16] | NDArray[np.int32]:
+) -> NDArray[np.integer]:
     """Positions in `segments`, from 1, in place of ids."""
     dtype = np.uint16 if len(segments) < 1 << 16 else np.int32
     rank_of_id = np.zeros(max((segment.id for segment in segments), default=0) + 1, dtype)
     for rank, segment in enumerate(segments, start=1):
         rank_of_id[segment.id] = rank
-    return rank_of_id[panoptic_HW]
+    return np.asarray(rank_of_id[panoptic_HW])
 
 
 def _outline(ranks_HW: NDArray[np.integer], *, thickness_px: int) -> NDArray[np.bool_]:

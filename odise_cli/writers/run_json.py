@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from odise_cli.config import OUTPUTS
 from odise_cli.errors import SettingsChangedError, UsageError
 from odise_cli.structures import Category
 from odise_cli.writers.atomic import explained_errors, write_atomic
@@ -47,6 +48,12 @@ class RunJson:
             info=dict(info),
             totals=None if totals is None else dict(totals),
         )
+
+    @property
+    def outputs(self) -> list[str]:
+        """What the run writes; one of its settings."""
+        outputs: list[str] = self.settings["write"]
+        return outputs
 
     @property
     def sha256(self) -> str:
@@ -91,62 +98,68 @@ def read_run_json(path: Path) -> RunJson | None:
             return None
     try:
         document = json.loads(text)
-        run = RunJson(
-            **{key: document[key] for key in ("settings", "vocabulary", "info", "totals")}
-        )
+        keys = ("settings", "vocabulary", "info", "totals")
+        run = RunJson(**{key: document[key] for key in keys})
         run.categories()
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UsageError(
-            f"{path}: this is no run.json of odise. The folder belongs to something else. "
-            "Give another --out."
-        ) from error
-    return run
+        if set(run.outputs) <= set(OUTPUTS):
+            return run
+    except (ValueError, TypeError, KeyError):
+        pass
+    raise UsageError(
+        f"{path}: this is no run.json of odise. The folder belongs to something else. "
+        "Give another --out."
+    )
 
 
-def check_same_settings(folder: Path, old: RunJson, new: RunJson, *, advice: str) -> None:
+def check_same_settings(
+    folder: Path, *, found: RunJson, expected: RunJson, expected_by: str, advice: str
+) -> None:
     """Refuse to mix results of different settings.
 
     Args:
-        folder: what the message is about, made with `old`.
-        old: the settings it was made with.
-        new: the settings asked for now.
+        folder: what the message is about; `found` is what it was made with.
+        found: the settings that are there.
+        expected: the settings that should be there.
+        expected_by: whose settings the expected ones are, to complete "other settings than".
         advice: the last sentence of the message.
 
     Raises:
         SettingsChangedError: names each setting that differs, with both values.
     """
     differences = [
-        f"{key} was {_shown(old.settings, key)}, is now {_shown(new.settings, key)}"
-        for key in sorted({*old.settings, *new.settings})
-        if old.settings.get(key) != new.settings.get(key)
+        f"{key} {_shown(found.settings, key)} instead of {_shown(expected.settings, key)}"
+        for key in sorted({*found.settings, *expected.settings})
+        if found.settings.get(key) != expected.settings.get(key)
     ]
-    if old.vocabulary != new.vocabulary:
-        differences.append(_vocabulary_difference(old.vocabulary, new.vocabulary))
+    if found.vocabulary != expected.vocabulary:
+        differences.append(_vocabulary_difference(found.vocabulary, expected.vocabulary))
     if differences:
         raise SettingsChangedError(
-            f"{folder}: made with other settings: {'; '.join(differences)}. "
+            f"{folder}: made with other settings than {expected_by}: {'; '.join(differences)}. "
             f"One folder holds the results of one setting. {advice}"
         )
 
 
 def _shown(settings: Mapping[str, Any], key: str) -> str:
     if key not in settings:
-        return "not set"
-    text = json.dumps(settings[key], ensure_ascii=False)
+        return "(not set)"
+    text = json.dumps(settings[key])
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
-def _vocabulary_difference(old: Sequence[dict[str, Any]], new: Sequence[dict[str, Any]]) -> str:
-    if len(old) != len(new):
-        return f"vocabulary had {len(old)} categories, has now {len(new)}"
-    index, was, now = next(
-        (index, was, now)
-        for index, (was, now) in enumerate(zip(old, new, strict=True))
-        if was != now
+def _vocabulary_difference(
+    found: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Any]]
+) -> str:
+    if len(found) != len(expected):
+        return f"vocabulary of {len(found)} categories instead of {len(expected)}"
+    number, was, wanted = next(
+        (number, was, wanted)
+        for number, (was, wanted) in enumerate(zip(found, expected, strict=True), start=1)
+        if was != wanted
     )
     changed = ", ".join(
-        f"{key} {was.get(key)!r} is now {now.get(key)!r}"
-        for key in ("name", "id", "synonyms", "isthing", "color")
-        if was.get(key) != now.get(key)
+        f"{key} {_shown(was, key)} instead of {_shown(wanted, key)}"
+        for key in wanted
+        if was[key] != wanted[key]
     )
-    return f"vocabulary: category {index + 1} ({was.get('name')!r}): {changed}"
+    return f"vocabulary, category {number} ({_shown(was, 'name')}): {changed}"

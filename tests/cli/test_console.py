@@ -81,9 +81,7 @@ def test_a_pipe_gets_one_line_every_thirty_seconds(capsys, clock):
         clock.now += 0.1
         # (110 + 2 - 10) images in 30 s are 3.4 a second; 300 more take 88 s.
         on_progress(110, 2, 412)
-        assert capsys.readouterr().err == (
-            "112/412 images, 2 failed, 3.4 images/s, 0:01:28 left\n"
-        )
+        assert capsys.readouterr().err == ("112/412 images, 2 failed, 3.4 images/s, 0:01:28 left\n")
         clock.now += 29
         on_progress(200, 2, 412)
         assert capsys.readouterr().err == ""

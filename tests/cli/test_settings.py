@@ -71,64 +71,65 @@ def test_unknown_output():
         config(write=["panoptic,mask"])
 
 
+EVERY_SETTING_TEXT = """
+from-file = "list.txt"
+null_separated = true
+vocab = ["ade150", "a; b"]
+stuff = "sky,grass"
+out = "elsewhere"
+write = ["segments", "panoptic"]
+model = "tiny"
+weights = "head.pth"
+offline = true
+device = "cpu"
+precision = "fp32"
+batch-size = 4
+max-memory = "512M"
+overlap-threshold = 1
+object_mask_threshold = 0.25
+unknown-threshold = 0.5
+alpha = 0.125
+beta = 0.375
+limit = 10
+shard = "1/2"
+dry-run = true
+overwrite = true
+fail-fast = true
+max-failures = 3
+seed = 7
+"""
+EVERY_SETTING = SegmentConfig(
+    from_file="list.txt",
+    null_separated=True,
+    vocab=("ade150", "a; b"),
+    stuff=("sky", "grass"),
+    out=Path("elsewhere"),
+    write=("panoptic", "segments"),
+    model="tiny",
+    weights=Path("head.pth"),
+    offline=True,
+    device="cpu",
+    precision="fp32",
+    batch_size=4,
+    max_memory_bytes=512 * 2**20,
+    overlap_threshold=1.0,
+    object_mask_threshold=0.25,
+    unknown_threshold=0.5,
+    alpha=0.125,
+    beta=0.375,
+    limit=10,
+    shard=Shard(index=1, count=2),
+    dry_run=True,
+    overwrite=True,
+    fail_fast=True,
+    max_failures=3,
+    seed=7,
+)
+
+
 def test_a_settings_file_fills_what_was_not_typed(settings_file):
-    path = settings_file(
-        """
-        from-file = "list.txt"
-        null_separated = true
-        vocab = ["ade150", "a; b"]
-        stuff = "sky,grass"
-        out = "elsewhere"
-        write = ["segments", "panoptic"]
-        model = "tiny"
-        weights = "head.pth"
-        offline = true
-        device = "cpu"
-        precision = "fp32"
-        batch-size = 4
-        max-memory = "512M"
-        overlap-threshold = 1
-        object_mask_threshold = 0.25
-        unknown-threshold = 0.5
-        alpha = 0.125
-        beta = 0.375
-        limit = 10
-        shard = "1/2"
-        dry-run = true
-        overwrite = true
-        fail-fast = true
-        max-failures = 3
-        seed = 7
-        """
-    )
-    found = segment_config(DEFAULT_FLAGS, typed=(), config_file=path)
-    assert found == SegmentConfig(
-        from_file="list.txt",
-        null_separated=True,
-        vocab=("ade150", "a; b"),
-        stuff=("sky", "grass"),
-        out=Path("elsewhere"),
-        write=("panoptic", "segments"),
-        model="tiny",
-        weights=Path("head.pth"),
-        offline=True,
-        device="cpu",
-        precision="fp32",
-        batch_size=4,
-        max_memory_bytes=512 * 2**20,
-        overlap_threshold=1.0,
-        object_mask_threshold=0.25,
-        unknown_threshold=0.5,
-        alpha=0.125,
-        beta=0.375,
-        limit=10,
-        shard=Shard(index=1, count=2),
-        dry_run=True,
-        overwrite=True,
-        fail_fast=True,
-        max_failures=3,
-        seed=7,
-    )
+    found = segment_config(DEFAULT_FLAGS, typed=(), config_file=settings_file(EVERY_SETTING_TEXT))
+    assert found == EVERY_SETTING
     assert isinstance(found.overlap_threshold, float)
 
 

@@ -27,8 +27,7 @@ FACTS = {
 
 def test_a_report_says_everything_that_happened():
     assert segment_report_text(SegmentReport(**FACTS)).splitlines() == [
-        "100 images: 58 done, 40 done before, 2 failed; 1234 segments "
-        "(3 files are no images and were skipped)",
+        "100 images: 58 done, 40 done before, 2 failed; 1234 segments (3 files skipped: no images)",
         "14.5 s, 4 images/s",
         "seconds by stage: decode 1.2, features 8.6",
         "batches halved for want of memory: 1",
@@ -59,7 +58,7 @@ def test_a_report_says_nothing_about_what_did_not_happen():
 
 def test_failures_are_shown_up_to_a_point():
     assert failures_text(SegmentReport(**FACTS)).splitlines() == [
-        "2 of 100 images have no result; they are listed in preds/failures.txt:",
+        "2 of 100 images without a result, listed in preds/failures.txt:",
         "  a/b.jpg: it is truncated",
         "  c.png: it is empty",
     ]
@@ -68,6 +67,13 @@ def test_failures_are_shown_up_to_a_point():
     lines = failures_text(report).splitlines()
     assert lines[0].startswith("9 of 100 images")
     assert lines[1:] == [*(f"  {i}.jpg: it is empty" for i in range(5)), "  and 4 more"]
+
+
+def test_failures_of_an_interrupted_run_are_only_in_the_manifest():
+    report = SegmentReport(**FACTS | {"is_interrupted": True})
+    assert failures_text(report).startswith(
+        "2 of 100 images without a result, listed in preds/manifest.jsonl:"
+    )
 
 
 def test_a_plan():
@@ -83,8 +89,7 @@ def test_a_plan():
         estimated_bytes=30 * 2**20,
     )
     assert segment_plan_text(plan).splitlines() == [
-        "images      400 found, 100 selected, 40 already done "
-        "(3 files are no images and were skipped)",
+        "images      400 found, 100 selected, 40 already done (3 files skipped: no images)",
         "categories  150",
         "model       tiny",
         "output      preds: panoptic.json, panoptic/, overlays/",

@@ -1,0 +1,67 @@
+"""A run folder to read from: what a merge takes over.
+
+Knows journal and manifest; changes nothing.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from odise_cli.errors import UsageError
+from odise_cli.writers.layout import JOURNAL, LOCK, MANIFEST, RUN_JSON, image_files
+from odise_cli.writers.line_log import lines_at
+from odise_cli.writers.lock import shared_lock
+from odise_cli.writers.manifest import Row, load_rows
+from odise_cli.writers.run_json import RunJson, read_run_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedRun:
+    """A run folder whose run has come to its end."""
+
+    path: Path
+    run: RunJson
+    rows: dict[str, Row]
+    """Images by name, in the order of the manifest, each of them done or failed."""
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator["FinishedRun"]:
+        """Read the folder and keep writers away from it as long as the block runs.
+
+        Raises:
+            UsageError: no run folder, a run that has not finished, or results that are gone.
+            TryAgainError: a run is writing to it now.
+        """
+        run = read_run_json(path / RUN_JSON)
+        if run is None or not (path / LOCK).is_file():
+            raise UsageError(
+                f"{path}: holds no results of odise segment ({RUN_JSON} or {LOCK} is missing). "
+                "Expected an output folder. Check the path."
+            )
+        with shared_lock(path / LOCK):
+            run = read_run_json(path / RUN_JSON)
+            assert run is not None
+            rows, _ = load_rows(path, run.outputs)
+            lost = [name for name, row in rows.items() if row.status == "lost"]
+            if run.totals is None or lost:
+                found = f"{lost[0]!r} has lost a file" if lost else "its run has not finished"
+                raise UsageError(
+                    f"{path}: {found}. A merge needs whole results. "
+                    "Start that run again and let it finish."
+                )
+            yield cls(path=path, run=run, rows=rows)
+
+    def manifest_line(self, name: str) -> bytes:
+        """What the manifest says of an image."""
+        return next(lines_at(self.path / MANIFEST, [self.rows[name].manifest_offset]))
+
+    def journal_line(self, name: str) -> bytes:
+        """What the journal says of an image that is done."""
+        return next(lines_at(self.path / JOURNAL, [self.rows[name].journal_offset]))
+
+    def files(self, name: str) -> Iterator[Path]:
+        """The image's own files, relative to the folder."""
+        for path in image_files(self.path, self.run.outputs, self.rows[name].stem):
+            yield path.relative_to(self.path)
