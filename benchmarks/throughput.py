@@ -26,12 +26,12 @@ from PIL import Image
 
 from odise_cli.commands.segment import run_segment
 from odise_cli.config import SegmentConfig
-from odise_cli.engine import place
 from odise_cli.hub import cache_folder
 from odise_cli.model.checkpoint import save_model_folder
 from odise_cli.model.config import PUBLISHED_LABEL
 from odise_cli.model.frozen_weights import build_clip, unet_config, vae_config
 from odise_cli.model.odise import Odise
+from odise_cli.placement import place
 from odise_cli.reports import SegmentReport
 
 STAGES = ("decode", "features", "masks", "classify", "postprocess", "write")

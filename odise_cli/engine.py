@@ -9,7 +9,7 @@ import platform
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from odise_cli import postprocess
-from odise_cli.errors import TryAgainError, UsageError
+from odise_cli.errors import TryAgainError
 from odise_cli.model.classifier import TextEmbeddings
 from odise_cli.model.odise import MaskPredictions, Odise
+from odise_cli.placement import Placement
 from odise_cli.structures import DecodedImage, ImageResult, Segmentation
 from odise_cli.vocabulary.cache import TextEmbeddingCache
 from odise_cli.vocabulary.prompt import BARE, PHOTO
@@ -32,11 +33,9 @@ _QUEUE_SIZE = 2
 _SENTENCES_PER_PASS = 32
 _NUM_INSTANCES = 100
 _CPU_CROPS_PER_PASS = 8
-_GPU_BYTES_PER_IMAGE = 4 * 2**30
-_MAX_AUTO_BATCH = 8
-_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Batch = TypeVar("Batch")
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,31 +52,18 @@ class SegmentOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placement:
-    """Where and how a model runs, nothing left open."""
-
-    device: torch.device
-    precision: torch.dtype
-    """Of the network's matrix products; weights and results stay fp32."""
-    batch_size: int
-    """Images per batch."""
-    max_memory_bytes: int | None = None
-    """What may be taken of a CUDA device; None is all."""
-    notice: str = ""
-    """What the user should know of it; may be empty."""
-
-    @property
-    def precision_name(self) -> str:
-        """`fp32`, `bf16` or `fp16`."""
-        return next(name for name, dtype in _PRECISIONS.items() if dtype == self.precision)
-
-
-@dataclass(frozen=True, kw_only=True)
 class EmbeddedVocabulary:
     """A vocabulary ready for the device."""
 
     text: TextEmbeddings
     isthing_K: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _End:
+    """The last thing that a thread has to say."""
+
+    error: BaseException | None
 
 
 @dataclass
@@ -119,7 +105,9 @@ class Engine:
             fraction = min(1.0, placement.max_memory_bytes / total)
             torch.cuda.set_per_process_memory_fraction(fraction, self.device)
         self.model = model.to(self.device)
-        self.model.diffusion.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.device.type == "cuda":
+            # On a CPU it gains nothing and doubles the weights: they are mapped from their files.
+            self.model.diffusion.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def embed_vocabulary(
         self, vocabulary: Vocabulary, *, cache: TextEmbeddingCache, encoder: str
@@ -195,39 +183,14 @@ class Engine:
         Raises:
             TryAgainError: if the device has no memory for a single image.
         """
-        results: queue.Queue[tuple[Batch, list[ImageResult]] | BaseException | None]
-        results = queue.Queue(maxsize=_QUEUE_SIZE)
-        is_abandoned = threading.Event()
 
-        def put(item: tuple[Batch, list[ImageResult]] | BaseException | None) -> None:
-            is_put = False
-            while not (is_put or is_abandoned.is_set()):
-                with suppress(queue.Full):
-                    results.put(item, timeout=0.1)
-                    is_put = True
+        def results() -> Iterator[tuple[Batch, list[ImageResult]]]:
+            for batch in batches:
+                if should_stop():
+                    return
+                yield batch, self.segment_batch(images_of(batch), vocabulary, options)
 
-        def work() -> None:
-            try:
-                for batch in batches:
-                    if is_abandoned.is_set():
-                        return
-                    put((batch, self.segment_batch(images_of(batch), vocabulary, options)))
-                    if should_stop():
-                        break
-                put(None)
-            except BaseException as error:  # handed to the consumer, who raises it
-                put(error)
-
-        worker = threading.Thread(target=work, name="device")
-        worker.start()
-        try:
-            while (item := results.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-        finally:
-            is_abandoned.set()
-            worker.join()
+        return _run_ahead(results(), name="device", maxsize=_QUEUE_SIZE)
 
     def segment_batch(
         self,
@@ -326,71 +289,38 @@ def _postprocess(
     )
 
 
-def place(
-    device_name: str,
-    precision_name: str,
-    batch_size: int | None,
-    *,
-    max_memory_bytes: int | None = None,
-) -> Placement:
-    """Settle what `auto` leaves open.
+def _run_ahead(items: Iterator[Item], *, name: str, maxsize: int) -> Generator[Item, None, None]:
+    """Run an iterator in a thread of its own, ahead of the consumer by at most `maxsize` items."""
+    ready: queue.Queue[Item | _End] = queue.Queue(maxsize)
+    is_abandoned = threading.Event()
 
-    Args:
-        device_name: `auto` (CUDA, then MPS, then the CPU), `cpu`, `cuda`, `cuda:N` or `mps`.
-        precision_name: `auto` (bf16 on a GPU that computes it, else fp32) or a name of one.
-        batch_size: images per batch; None is 1 but on CUDA, where it depends on the memory.
-        max_memory_bytes: what may be taken of a CUDA device; None is all.
+    def put(item: Item | _End) -> None:
+        while not is_abandoned.is_set():
+            with suppress(queue.Full):
+                ready.put(item, timeout=0.1)
+                return
 
-    Raises:
-        UsageError: if there is no such device here.
-    """
-    device = _find_device(device_name)
-    if precision_name != "auto":
-        precision = _PRECISIONS[precision_name]
-    elif device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        precision = torch.bfloat16
-    else:
-        precision = torch.float32
-    if batch_size is None:
-        batch_size = 1
-        if device.type == "cuda":
-            total = torch.cuda.get_device_properties(device).total_memory
-            available = min(total, max_memory_bytes or total)
-            batch_size = min(_MAX_AUTO_BATCH, max(1, available // _GPU_BYTES_PER_IMAGE - 1))
-    notice = ""
-    if max_memory_bytes is not None and device.type != "cuda":
-        notice = f"--max-memory has no effect on {device.type}: it limits CUDA devices."
-    return Placement(
-        device=device,
-        precision=precision,
-        batch_size=batch_size,
-        max_memory_bytes=max_memory_bytes,
-        notice=notice,
-    )
+    def work() -> None:
+        error = None
+        try:
+            for item in items:
+                put(item)
+                if is_abandoned.is_set():
+                    break
+        except BaseException as caught:  # the consumer raises it
+            error = caught
+        put(_End(error))
 
-
-def _find_device(name: str) -> torch.device:
-    counts = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count(),
-        "mps": int(torch.backends.mps.is_available()),
-    }
-    available = [kind for kind, count in counts.items() if count]
-    if name == "auto":
-        return torch.device((available[1:] or available)[0])
+    worker = threading.Thread(target=work, name=name)
+    worker.start()
     try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(
-            f"--device: {name!r} is no device. Expected auto, cpu, cuda, cuda:N or mps. "
-            "Use --device auto."
-        ) from error
-    if (device.index or 0) >= counts.get(device.type, 0):
-        raise UsageError(
-            f"--device: {name} is not available here. Expected {' or '.join(available)}. "
-            "Use --device auto."
-        )
-    return device
+        while not isinstance(item := ready.get(), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
+    finally:
+        is_abandoned.set()
+        worker.join()
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -127,4 +127,4 @@ class ImageResult:
     image: DecodedImage
     segmentation: Segmentation
     stage_ms: dict[str, float]
-    """Milliseconds by stage (decode, features, masks, classify, postprocess), this image's share."""
+    """This image's share of each stage: decode, features, masks, classify, postprocess."""

@@ -18,6 +18,7 @@ from odise_cli.writers.run_folder import RunFolder
 
 _NUM_THREADS = 2
 _MAX_IN_FLIGHT = 4
+_NUM_REPORTED_FAILURES = 5
 
 
 @dataclass(kw_only=True)
@@ -31,8 +32,13 @@ class Tally:
     num_done: int = 0
     num_failed: int = 0
     num_segments: int = 0
-    num_batch_halvings: int = 0
     stage_ms: Counter[str] = field(default_factory=Counter)
+    first_failures: list[tuple[str, str]] = field(default_factory=list)
+    """(name, error) of the first few failures."""
+
+    def __post_init__(self) -> None:
+        """Show what is to be done before the first image is."""
+        self.on_progress(0, 0, self.num_pending)
 
     @property
     def num_settled(self) -> int:
@@ -53,6 +59,8 @@ class Tally:
             ImageError: if the run shall end because of it.
         """
         self.num_failed += 1
+        if len(self.first_failures) < _NUM_REPORTED_FAILURES:
+            self.first_failures.append((failed.record.name, failed.error))
         self.on_progress(self.num_done, self.num_failed, self.num_pending)
         if self.fail_fast:
             raise ImageError(f"{failed.error} Stopped at it because of --fail-fast.")

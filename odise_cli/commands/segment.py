@@ -6,7 +6,7 @@ Everything cheap that can fail (words, images, the folder) is settled before a w
 import importlib.metadata
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -20,15 +20,10 @@ from odise_cli.data.loader import LoadedBatch, load_batches
 from odise_cli.data.plan import plan_batches
 from odise_cli.data.records import make_records
 from odise_cli.data.sources import SourceList, find_images
-from odise_cli.engine import (
-    EmbeddedVocabulary,
-    Engine,
-    Placement,
-    SegmentOptions,
-    place,
-)
+from odise_cli.engine import EmbeddedVocabulary, Engine, SegmentOptions
 from odise_cli.hub import cache_folder
 from odise_cli.model.clip import count_tokens
+from odise_cli.placement import Placement, place
 from odise_cli.reports import SegmentPlan, SegmentReport
 from odise_cli.structures import ImageRecord
 from odise_cli.vocabulary.cache import TextEmbeddingCache
@@ -81,7 +76,7 @@ def plan_segment(config: SegmentConfig) -> SegmentPlan:
     )
 
 
-def run_segment(
+def run_segment(  # long because: the whole command, top to bottom
     config: SegmentConfig,
     *,
     on_notice: Callable[[str], None],
@@ -129,27 +124,17 @@ def run_segment(
             max_failures=config.max_failures,
         )
         started = time.perf_counter()
+        num_halvings = 0
         if tally.num_pending and not should_stop():
             engine, embedded = _load(config, source, vocabulary, placement)
             started = time.perf_counter()
-            with (
-                closing(_decoded_batches(config, source, records, folder, placement)) as batches,
-                closing(
-                    engine.segment(
-                        batches,
-                        images_of=lambda batch: batch.images,
-                        vocabulary=embedded,
-                        options=_options(config),
-                        should_stop=should_stop,
-                    )
-                ) as results,
-                ResultWriters(folder, tally) as writers,
-            ):
-                for batch, batch_results in results:
-                    writers.write(batch, batch_results)
-            tally.num_batch_halvings = engine.num_batch_halvings
-            if engine.num_batch_halvings:
-                on_notice(f"{placement.device}: out of memory; went on with smaller batches.")
+            with closing(_decoded_batches(config, source, records, folder, placement)) as batches:
+                _segment_batches(
+                    batches, engine, embedded, _options(config), folder, tally, should_stop
+                )
+            num_halvings = engine.num_batch_halvings
+        if num_halvings:
+            on_notice(f"{placement.device}: out of memory; went on with smaller batches.")
         report = SegmentReport(
             out=config.out,
             num_selected=len(selected),
@@ -160,7 +145,8 @@ def run_segment(
             num_segments=tally.num_segments,
             seconds=time.perf_counter() - started,
             stage_ms=dict(tally.stage_ms),
-            num_batch_halvings=tally.num_batch_halvings,
+            num_batch_halvings=num_halvings,
+            first_failures=tuple(tally.first_failures),
             is_interrupted=tally.num_settled < tally.num_pending,
         )
         if not report.is_interrupted:
@@ -168,12 +154,39 @@ def run_segment(
         return report
 
 
+def _segment_batches(
+    batches: Iterable[LoadedBatch],
+    engine: Engine,
+    vocabulary: EmbeddedVocabulary,
+    options: SegmentOptions,
+    folder: RunFolder,
+    tally: Tally,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Decoded batches through the engine into the folder."""
+    with (
+        closing(
+            engine.segment(
+                batches,
+                images_of=lambda batch: batch.images,
+                vocabulary=vocabulary,
+                options=options,
+                should_stop=should_stop,
+            )
+        ) as results,
+        ResultWriters(folder, tally) as writers,
+    ):
+        for batch, batch_results in results:
+            writers.write(batch, batch_results)
+
+
 def _find_images(config: SegmentConfig) -> SourceList:
     return find_images(
         config.sources,
         from_file=config.from_file,
         null_separated=config.null_separated,
-        excluded=(config.out,),
+        # Only our own pictures: the output folder may be the very folder of the images.
+        excluded=[config.out / name for name in ("panoptic", "semantic", "overlays")],
     )
 
 

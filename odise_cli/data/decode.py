@@ -176,8 +176,9 @@ def _stretched(values_HW: NDArray[np.int32] | NDArray[np.float32]) -> NDArray[np
         low, high = 0.0, nominal_high
     if high == low:
         return np.zeros(values_HW.shape, np.uint8)
-    scaled_HW = np.nan_to_num((values_HW.astype(np.float64) - low) * (255 / (high - low)), nan=0.0)
-    return (scaled_HW.clip(0, 255) + 0.5).astype(np.uint8)
+    with np.errstate(invalid="ignore"):  # a signalling not-a-number, met in the cast
+        scaled_HW = (values_HW.astype(np.float64) - low) / (high - low) * 255
+    return (np.nan_to_num(scaled_HW, nan=0.0).clip(0, 255) + 0.5).astype(np.uint8)
 
 
 def _transposition(image: Image.Image) -> Image.Transpose | None:

@@ -4,12 +4,13 @@ Knows the list of paths and what an earlier run called them; opens no file.
 """
 
 import hashlib
+import posixpath
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from odise_cli.data.names import printable
 from odise_cli.structures import ImageRecord
@@ -73,7 +74,7 @@ def _unique_names(paths: Sequence[Path], root: Path) -> list[str]:
 
 
 def _image_ids(names: Sequence[str], known: Mapping[str, tuple[int, str]]) -> dict[str, int]:
-    stems = [PurePosixPath(name).stem for name in names]
+    stems = [posixpath.splitext(posixpath.basename(name))[0] for name in names]
     numbers = {int(stem) for stem in stems if _NUMBER.fullmatch(stem)}
     if len(numbers) == len(names):
         fresh = {name: int(stem) for name, stem in zip(names, stems, strict=True)}
@@ -90,13 +91,7 @@ def _image_ids(names: Sequence[str], known: Mapping[str, tuple[int, str]]) -> di
 def _stems(names: Sequence[str], known: Mapping[str, tuple[int, str]]) -> dict[str, str]:
     stems = {name: stem for name, (_, stem) in known.items()}
     taken = {_file_system_key(stem) for stem in stems.values()}
-    folders = {
-        _file_system_key(str(folder))
-        for parent in {PurePosixPath(_shortened(name)).parent for name in names}
-        for folder in (parent, *parent.parents)
-    }
-    # A new folder may be in the place of a known image's file only if the input changed so
-    # between two runs; the writers then say that the file cannot be written.
+    folders = {_file_system_key(_shortened(folder)) for folder in _folders(names)}
 
     def is_free(stem: str) -> bool:
         key = _file_system_key(stem)
@@ -118,9 +113,17 @@ def _stems(names: Sequence[str], known: Mapping[str, tuple[int, str]]) -> dict[s
     return stems
 
 
+def _folders(names: Sequence[str]) -> set[str]:
+    """Every folder that a name has, the outer ones too."""
+    folders = {posixpath.dirname(name) for name in names}
+    outer = folders
+    while outer := {posixpath.dirname(folder) for folder in outer} - folders:
+        folders |= outer
+    return folders
+
+
 def _without_suffix(name: str) -> str:
-    suffix = PurePosixPath(name).suffix
-    return _shortened(name.removesuffix(suffix))
+    return _shortened(posixpath.splitext(name)[0])
 
 
 def _shortened(stem: str) -> str:

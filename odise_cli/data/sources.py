@@ -1,6 +1,20 @@
 """From what the user names to the sorted list of image files.
 
 Knows folders, patterns and lists of files; opens no image, so a file counts as one by its suffix.
+
+* A file, as an argument or in the list, is kept whatever its suffix, and even if it does not
+  exist: decoding it tells what is wrong and the run goes on. Only a missing name without the
+  suffix of an image, which is likely a mistyped folder, does not make a run by itself.
+* A folder is read recursively. Links to folders are followed, each folder once. Hidden files
+  and folders are left out. A folder that cannot be listed is kept as if it were a file, so
+  that it becomes a failure and its images are not lost in silence.
+* An argument that does not exist and has one of `*?[` is a pattern, where `**` stands for any
+  number of folders. Entries of the list are never patterns.
+* The same file by two ways is listed once, as first found. A link to a file is a file of its
+  own: data sets that store equal files once have a name for each.
+
+`root` is the deepest folder above all sources: a folder itself, a pattern's part before its
+first wildcard, a file's folder.
 """
 
 import codecs
@@ -41,46 +55,26 @@ def find_images(
     from_file: str | None = None,
     null_separated: bool = False,
     stdin: BinaryIO | None = None,
-    out: Path | None = None,
+    excluded: Sequence[Path] = (),
 ) -> SourceList:
     """List the images that files, folders, glob patterns and a list file name.
-
-    * A file, as an argument or in the list, is kept whatever its suffix, and even if it does not
-      exist: decoding it tells what is wrong and the run goes on.
-    * A folder is read recursively. Links to folders are followed, each folder once. Hidden files
-      and folders are left out. A folder that cannot be listed is kept as if it were a file, so
-      that it becomes a failure and its images are not lost in silence.
-    * An argument that does not exist and has one of `*?[` is a pattern, where `**` stands for any
-      number of folders. Entries of the list are never patterns.
-    * The same file by two ways is listed once, as first found. A link to a file is a file of its
-      own: data sets that store equal files once have a name for each.
-
-    `root` is the deepest folder above all sources: a folder itself, a pattern's part before its
-    first wildcard, a file's folder.
 
     Args:
         sources: Files, folders and patterns; relative ones to the working folder.
         from_file: A file that names one file or folder a line; `-` is standard input.
         null_separated: The list has NUL after each entry instead of a newline.
         stdin: Standard input, where it is not the process's own.
-        out: The run's output folder, which is never searched for images.
+        excluded: Folders that are never searched: those into which the run writes images. A run
+            that is repeated would otherwise take its own results for sources.
 
     Raises:
         NoImagesError: Nothing was found but other files and things that do not exist.
-        UsageError: The list cannot be read, a source is empty, or `out` is itself searched.
+        UsageError: The list cannot be read, or a source is empty.
     """
     entries = [] if from_file is None else _read_list(from_file, null_separated, stdin)
-    search = _Search(out)
+    search = _Search(excluded)
     for source in sources:
-        if not source:
-            raise UsageError(
-                "SOURCES: an empty path was given. Expected a file, a folder or a glob. "
-                "Check for an unset variable, or write '.' for the current folder."
-            )
-        if _has_wildcard(source) and not os.path.lexists(source):
-            search.add_pattern(source)
-        else:
-            search.add_named(source)
+        search.add_argument(source)
     for entry in entries:
         search.add_named(entry)
     if not search.found:
@@ -99,18 +93,33 @@ def find_images(
 class _Search:
     """What the sources have yielded so far."""
 
-    def __init__(self, out: Path | None) -> None:
+    def __init__(self, excluded: Sequence[Path]) -> None:
         self.found: dict[tuple[str, str], Path] = {}
         """By real folder and file name, which tells a file apart from others."""
         self.skipped: set[tuple[str, str]] = set()
         self.unreadable: list[Path] = []
         """Folders that cannot be listed, and missing things not named like an image."""
+        self.passed_over: dict[Path, None] = {}
+        """Excluded folders that the sources lead to, in order."""
         self.roots: set[str] = set()
-        self._out = None if out is None else os.path.realpath(out)
+        self._excluded = {os.path.realpath(folder) for folder in excluded}
         self._searched: set[str] = set()
         self._real_folders: dict[Path, str] = {}
 
+    def add_argument(self, source: str) -> None:
+        """Add what one command-line source names."""
+        if not source:
+            raise UsageError(
+                "SOURCES: an empty path was given. Expected a file, a folder or a glob. "
+                "Check for an unset variable, or write '.' for the current folder."
+            )
+        if _has_wildcard(source) and not os.path.lexists(source):
+            self._add_pattern(source)
+        else:
+            self.add_named(source)
+
     def add_named(self, source: str) -> None:
+        """Add a folder's images, or a file as it is."""
         path = _absolute(Path(source))
         if _is_folder(path):
             self.roots.add(str(path))
@@ -123,12 +132,13 @@ class _Search:
             self.unreadable.append(path)
 
     def add_file(self, path: Path) -> None:
+        """Add a file whatever its suffix."""
         folder = path.parent
         if folder not in self._real_folders:
             self._real_folders[folder] = os.path.realpath(folder)
         self.found.setdefault((self._real_folders[folder], path.name), path)
 
-    def add_pattern(self, pattern: str) -> None:
+    def _add_pattern(self, pattern: str) -> None:
         parts = Path(pattern).parts
         num_fixed = 0
         while not _has_wildcard(parts[num_fixed]) or os.path.lexists(Path(*parts[: num_fixed + 1])):
@@ -139,16 +149,19 @@ class _Search:
 
     def _match(self, folder: Path, parts: tuple[str, ...]) -> None:
         """Add what the remaining parts of a pattern find below a folder."""
+        if self._is_excluded(folder):
+            return
         if not parts:
             self._add_folder(folder)
         elif parts[0] == "**":
             for subfolder, _ in self._walk(folder, set()):
                 self._match(subfolder, parts[1:])
         elif (listing := self._list(folder)) is not None:
-            for name in _matching([*listing.folders, *listing.linked_folders], parts[0]):
-                self._match(folder / name, parts[1:])
             if len(parts) == 1:
                 self._add_listed(folder, _matching(listing.files, parts[0]))
+            # Links last, as in _walk.
+            for name in _matching([*listing.folders, *listing.linked_folders], parts[0]):
+                self._match(folder / name, parts[1:])
 
     def _add_folder(self, folder: Path) -> None:
         for subfolder, listing in self._walk(folder, self._searched):
@@ -171,17 +184,12 @@ class _Search:
         Links to folders come last, so that a folder is found under its own name and not under
         that of a link beside it.
         """
-        if os.path.realpath(top) == self._out:
-            raise UsageError(
-                f"--out: {printable(str(top))} is searched for images too. Expected a folder "
-                "whose contents are not read back as images. Use a folder below it."
-            )
         folders = [top]
         linked: deque[Path] = deque()
         while folders or linked:
             folder = folders.pop() if folders else linked.popleft()
             real_folder = os.path.realpath(folder)
-            if real_folder in visited or real_folder == self._out:
+            if real_folder in visited or self._is_excluded(folder):
                 continue
             visited.add(real_folder)
             listing = self._list(folder)
@@ -189,6 +197,12 @@ class _Search:
                 folders += [folder / name for name in listing.folders if name[0] != "."]
                 linked += [folder / name for name in listing.linked_folders if name[0] != "."]
                 yield folder, listing
+
+    def _is_excluded(self, folder: Path) -> bool:
+        if os.path.realpath(folder) not in self._excluded:
+            return False
+        self.passed_over[folder] = None
+        return True
 
     def _list(self, folder: Path) -> "_Listing | None":
         """What a folder holds, or None, noted in `unreadable`, if it cannot be listed."""
@@ -288,6 +302,10 @@ def _nothing_found(sources: Sequence[str], search: _Search) -> str:
     for path in search.unreadable[:_NUM_SOURCES_SHOWN]:
         problem = "cannot be listed" if os.path.lexists(path) else "does not exist"
         found.append(f"{printable(str(path))} {problem}")
+    found += [
+        f"{printable(str(path))} is not searched, since results are written there"
+        for path in search.passed_over
+    ]
     if search.skipped:
         found.append(f"{len(search.skipped):,} other files were skipped")
     return (
