@@ -96,7 +96,7 @@ class Engine:
         self.num_batch_halvings = 0
         self._images_per_pass: int | None = None
         if self.device.type == "cpu":
-            _keep_freed_memory()
+            _keep_freed_memory(model)
             # Crop by crop the VAE is no slower here, and its activations are the memory's peak.
             model.diffusion.vae_chunk = 1
             model.crops_per_pass = _CPU_CROPS_PER_PASS
@@ -206,7 +206,7 @@ class Engine:
             try:
                 results += self._segment_together(part, vocabulary, options)
                 continue
-            except RuntimeError as error:
+            except (RuntimeError, MemoryError) as error:
                 if not _is_out_of_memory(error):
                     raise
             # Outside of the handler, whose traceback keeps the failed pass's tensors alive.
@@ -323,15 +323,17 @@ def _run_ahead(items: Iterator[Item], *, name: str, maxsize: int) -> Generator[I
         worker.join()
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """CUDA has a class for it; the CPU's allocator only says so."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+def _is_out_of_memory(error: Exception) -> bool:
+    """CUDA and numpy have a class for it; PyTorch's allocator on a CPU only says so."""
+    has_class = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return has_class or "can't allocate memory" in str(error)
 
 
-def _keep_freed_memory() -> None:
+def _keep_freed_memory(model: Odise) -> None:
     """Let glibc keep large freed blocks instead of mapping and zeroing them at every layer.
 
-    Worth 10 to 20 % of the diffusion model's time on a CPU; other C libraries lack the call.
+    Worth 10 to 20 % of the diffusion model's time on a CPU. What one network leaves behind fits
+    the next one badly, so it is given back between them. Other C libraries lack the calls.
     """
     if platform.libc_ver()[0] != "glibc":
         return
@@ -340,3 +342,5 @@ def _keep_freed_memory() -> None:
     libc.mallopt(mmap_threshold, 1 << 30)
     libc.mallopt(trim_threshold, 2**31 - 1)
     libc.mallopt(top_pad, 1 << 28)
+    for module in (model.diffusion.unet.conv_in, model.pyramid, model.mask_generator):
+        module.register_forward_pre_hook(lambda *_: libc.malloc_trim(0) and None)

@@ -48,8 +48,9 @@ def segment_report_text(report: SegmentReport) -> str:
     lines = [
         f"{_count(report.num_selected, 'image')}: {', '.join(counts)}; "
         f"{_count(report.num_segments, 'segment')}" + _skipped_text(report.num_skipped_files),
-        f"{report.seconds:.1f} s, {report.images_per_second:.3g} images/s",
     ]
+    if report.num_done:
+        lines.append(f"{report.seconds:.1f} s, {report.images_per_second:.3g} images/s")
     if report.stage_ms:
         stages = (f"{stage} {ms / 1000:.1f}" for stage, ms in report.stage_ms.items())
         lines.append(f"seconds by stage: {', '.join(stages)}")

@@ -107,7 +107,7 @@ def run_segment(  # long because: the whole command, top to bottom
             on_notice(message)
     with RunFolder.open(
         config.out,
-        settings=_settings(config, source, vocabulary, images, placement),
+        settings=_settings(config, source, images, placement),
         info=_info(config, source, placement),
         categories=vocabulary.categories,
         outputs=config.write,
@@ -251,14 +251,12 @@ def _options(config: SegmentConfig) -> SegmentOptions:
 def _settings(
     config: SegmentConfig,
     source: ModelSource,
-    vocabulary: Vocabulary,
     images: SourceList,
     placement: Placement,
 ) -> dict[str, Any]:
-    """Everything that decides a result's bits; an output folder keeps to it."""
+    """Everything but the vocabulary that decides a result's bits; a folder keeps to it."""
     return {
         "root": str(images.root),
-        "vocabulary": vocabulary.sha256,
         "weights": source.weights_sha256(),
         "model": source.config.to_json(),
         "alpha": source.config.alpha if config.alpha is None else config.alpha,

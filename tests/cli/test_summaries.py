@@ -56,6 +56,15 @@ def test_a_report_says_nothing_about_what_did_not_happen():
     assert failures_text(report) is None
 
 
+def test_a_run_that_had_nothing_to_do_claims_no_speed():
+    idle = {"num_done": 0, "num_failed": 0, "num_segments": 0, "stage_ms": {}}
+    report = SegmentReport(**FACTS | idle | {"num_batch_halvings": 0, "num_finished_before": 100})
+    assert segment_report_text(report).splitlines() == [
+        "100 images: 0 done, 100 done before; 0 segments (3 files skipped: no images)",
+        "results: preds",
+    ]
+
+
 def test_failures_are_shown_up_to_a_point():
     assert failures_text(SegmentReport(**FACTS)).splitlines() == [
         "2 of 100 images without a result, listed in preds/failures.txt:",
