@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from odise_cli.structures import Instances, Segment
 
-_STRIP_BYTES = 64 * 2**20
+_STRIP_BYTES = 8 * 2**20
+"""What a strip may take: about a CPU's cache, where it is worth a factor of two."""
 _NUM_ALTERNATIVES = 5
 
 Size = tuple[int, int]
@@ -56,7 +57,7 @@ class MaskGrid:
         return _interpolate(image, first, self.image_size[0], self.output_size, (top, bottom))
 
     def strips(self, bytes_per_pixel: int) -> Iterator[tuple[int, int]]:
-        """Row ranges whose pixels take about 64 MiB together at so many bytes a pixel."""
+        """Row ranges whose pixels take about 8 MiB together at so many bytes a pixel."""
         height, width = self.output_size
         step = max(1, _STRIP_BYTES // max(1, bytes_per_pixel * width))
         for top in range(0, height, step):
@@ -85,15 +86,14 @@ def panoptic(
     Returns:
         [H, W] segment ids, 0 for void, and the segments in order of id.
 
-    Source: Mask2Former's panoptic inference (paper, section 3.6).
+    Source: Mask2Former's panoptic inference.
     """
     probabilities_QK = class_scores_QK.softmax(-1)
     score_Q, category_Q = probabilities_QK.max(-1)
-    kept_Q = (category_Q != len(isthing_K)) & (score_Q > object_mask_threshold)
-    index_Q = kept_Q.nonzero().squeeze(1)
-    height, width = grid.output_size
+    is_kept_Q = (category_Q != len(isthing_K)) & (score_Q > object_mask_threshold)
+    index_Q = is_kept_Q.nonzero().squeeze(1)
     if not len(index_Q):
-        return np.zeros((height, width), np.int32), ()
+        return np.zeros(grid.output_size, np.int32), ()
     winner_HW, areas_Q3 = _win_pixels(grid.select(index_Q), score_Q[index_Q])
     id_of_Q = np.zeros(len(index_Q) + 1, np.int32)
     segments: dict[int, Segment] = {}
@@ -101,22 +101,14 @@ def panoptic(
     for query, (own, won, inside) in enumerate(areas_Q3):
         row = int(index_Q[query])
         category, score = int(category_Q[row]), float(score_Q[row])
-        if not (own and won and inside) or won / own < overlap_threshold:
-            continue
-        if score < unknown_threshold:
+        if not inside or won / own < overlap_threshold or score < unknown_threshold:
             continue
         segment_id = stuff_ids.get(category, len(segments) + 1)
         id_of_Q[query] = segment_id
         if not isthing_K[category]:
             stuff_ids[category] = segment_id
-        if segment_id in segments and segments[segment_id].score >= score:
-            continue
-        segments[segment_id] = Segment(
-            id=segment_id,
-            category=category,
-            score=score,
-            alternatives=_alternatives(probabilities_QK[row, :-1]),
-        )
+        if segment_id not in segments or score > segments[segment_id].score:
+            segments[segment_id] = _segment(segment_id, category, probabilities_QK[row, :-1])
     # Pixels without a winner hold −1, which picks the last entry: void.
     return id_of_Q[winner_HW], tuple(segments.values())
 
@@ -144,10 +136,15 @@ def _win_pixels(grid: MaskGrid, score_Q: Tensor) -> tuple[NDArray[np.int32], NDA
     return winner_HW, areas_3Q.T.cpu().numpy()
 
 
-def _alternatives(probability_K: Tensor) -> tuple[tuple[int, float], ...]:
+def _segment(segment_id: int, category: int, probability_K: Tensor) -> Segment:
+    """A segment with its score and the most probable categories."""
     best = probability_K.topk(min(_NUM_ALTERNATIVES, len(probability_K)))
-    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    return tuple((int(category), float(probability)) for category, probability in pairs)
+    return Segment(
+        id=segment_id,
+        category=category,
+        score=float(probability_K[category]),
+        alternatives=tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True)),
+    )
 
 
 def semantic(class_scores_QK: Tensor, grid: MaskGrid) -> NDArray[np.uint16]:
@@ -175,7 +172,7 @@ def semantic(class_scores_QK: Tensor, grid: MaskGrid) -> NDArray[np.uint16]:
 def instances(
     class_scores_QK: Tensor, grid: MaskGrid, isthing_K: NDArray[np.bool_], *, num_instances: int
 ) -> Instances:
-    """The best pairs of mask and thing category, best first.
+    """The best pairs of mask and thing category, best first; pairs with an empty mask are dropped.
 
     Args:
         class_scores_QK: [Q, K + 1] log-probabilities, last column "no object".
@@ -194,8 +191,11 @@ def instances(
     query_N, category_N = query_N[is_thing_N], category_N[is_thing_N]
     unique_U, row_N = np.unique(query_N, return_inverse=True)
     packed_U, quality_U = _pack_masks(grid.select(torch.from_numpy(unique_U)))
-    score_N = top_scores.float().cpu().numpy()[is_thing_N] * quality_U[row_N]
+    quality_N = quality_U[row_N]
+    score_N = top_scores.float().cpu().numpy()[is_thing_N] * quality_N
     order = np.argsort(-score_N, kind="stable")
+    # The probability inside a mask exceeds one half, so 0 says that nothing is inside.
+    order = order[quality_N[order] > 0]
     return Instances(
         categories=category_N[order].astype(np.int32),
         scores=score_N[order].astype(np.float32),

@@ -1,8 +1,20 @@
 """Fixtures that more than one test package needs."""
 
+import os
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Before anything imports torch: threads that spin while they wait make small operations a hundred
+# times slower as soon as another process wants a core too.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# An example's time says how busy the machine is.
+settings.register_profile("odise", deadline=None)
+settings.load_profile("odise")
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +24,32 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the shared fixtures are not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of the tests' own: what they embed and hash is nothing for a user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ODISE_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder on which a run takes a second."""
+    from tests.small_model import write_small_model
+
+    return write_small_model(tmp_path_factory.mktemp("models") / "small")
+
+
+@pytest.fixture
+def small_files() -> Iterator[Callable[[int | None], None]]:
+    """Lets no file grow beyond so many bytes, None for any: to a writer the disk is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(num_bytes: int | None) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft if num_bytes is None else num_bytes, hard))
+
+    yield limit
+    limit(None)

@@ -27,11 +27,12 @@ from odise_cli.model.config import ModelConfig
 from odise_cli.model.frozen_weights import load_clip, load_diffusion, save_clip
 from odise_cli.model.head_keys import from_published, to_published
 from odise_cli.model.odise import Odise
-from odise_cli.model.weights_file import check_tensors, read_tensors
+from odise_cli.model.weights_file import check_tensors, read_tensors, refuse_misfits
 
 CONFIG_FILE = "odise.json"
 HEAD_FILE = "head.safetensors"
 EMPTY_CAPTION_FILE = "empty_caption.safetensors"
+_EMPTY_CAPTION = "empty_caption"
 _FROZEN = ("clip.", "diffusion.")
 _TRAINING_STATE = ("criterion.empty_weight",)
 """Tensors of published checkpoints that only training needs."""
@@ -77,7 +78,8 @@ def read_model_folder(folder: Path) -> ModelFiles:
         )
     try:
         content = json.loads(config_path.read_text(encoding="utf-8"))
-        references = {key: content.pop(key, None) for key in ("diffusion", "clip")}
+        diffusion = _reference(folder, content.pop("diffusion", None), ".")
+        clip = _reference(folder, content.pop("clip", None), "clip")
     except (ValueError, AttributeError, TypeError) as error:
         raise CheckpointError(
             f"{config_path}: is no JSON object ({error}). Expected a model's configuration. "
@@ -87,8 +89,8 @@ def read_model_folder(folder: Path) -> ModelFiles:
     return ModelFiles(
         config=ModelConfig.from_json(content),
         head=folder / HEAD_FILE,
-        diffusion=_reference(folder, references["diffusion"], "."),
-        clip=_reference(folder, references["clip"], "clip"),
+        diffusion=diffusion,
+        clip=clip,
         empty_caption=empty_caption if empty_caption.is_file() else None,
     )
 
@@ -111,7 +113,13 @@ def load_model(files: ModelFiles, *, offline: bool = False, seed: int = 42) -> O
     diffusion = load_diffusion(files.diffusion, offline=offline)
     empty_caption = diffusion.empty_caption
     if files.empty_caption is not None:
-        empty_caption = read_tensors(files.empty_caption).get("empty_caption")
+        tensors = read_tensors(files.empty_caption)
+        refuse_misfits(
+            str(files.empty_caption),
+            missing={_EMPTY_CAPTION} - tensors.keys(),
+            unexpected=tensors.keys() - {_EMPTY_CAPTION},
+        )
+        empty_caption = tensors[_EMPTY_CAPTION]
     if empty_caption is None:
         raise MissingDataError(
             f"{files.diffusion}: has no text encoder to encode the empty caption. "
@@ -145,7 +153,7 @@ def load_head(
     )
     check_tensors(where, published, expected, ignored=_TRAINING_STATE)
     buffer = model.captioner.empty_caption
-    check_tensors("empty caption", {"": empty_caption}, {"": buffer})
+    check_tensors(where, {_EMPTY_CAPTION: empty_caption}, {_EMPTY_CAPTION: buffer})
     loaded = from_published(published, ours, supervision=supervision)
     with torch.no_grad():
         for name, tensor in ours.items():
@@ -179,7 +187,7 @@ def save_model_folder(model: Odise, clip_config: Mapping[str, Any], folder: Path
     folder.mkdir(parents=True, exist_ok=True)
     save_head(model, folder / HEAD_FILE)
     empty_caption = model.captioner.empty_caption.contiguous().cpu()
-    save_file({"empty_caption": empty_caption}, folder / EMPTY_CAPTION_FILE)
+    save_file({_EMPTY_CAPTION: empty_caption}, folder / EMPTY_CAPTION_FILE)
     model.diffusion.unet.save_pretrained(folder / "unet")
     model.diffusion.vae.save_pretrained(folder / "vae")
     save_clip(model.clip.model, clip_config, folder / "clip")

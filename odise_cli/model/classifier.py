@@ -5,7 +5,6 @@ Knows nothing of where words come from, nor of masks.
 """
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -75,7 +74,7 @@ class WordHead(nn.Module):
 def cosine_logits(embeds_BQD: Tensor, text_ND: Tensor, scale: Tensor) -> Tensor:
     """Scale · cosine of every mask and every word, [B, Q, N]."""
     similarity = F.normalize(embeds_BQD, dim=-1) @ F.normalize(text_ND, dim=-1).T
-    return cast(Tensor, scale * similarity)
+    return scale * similarity
 
 
 def max_over_words(logits_BQN: Tensor, text: TextEmbeddings) -> Tensor:

@@ -5,7 +5,7 @@ Knows nothing of categories, templates or fusion.
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any
 
 import open_clip
 import torch
@@ -21,9 +21,13 @@ TEXT_CONTEXT = 77
 class Clip(nn.Module):
     """An open_clip model with a vision transformer, seen through the three uses of it here."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        # open_clip is untyped, and of nn.Module's attributes mypy knows nothing.
+        self.model: Any = model
         self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
 
@@ -40,7 +44,7 @@ class Clip(nn.Module):
     @property
     def logit_scale(self) -> Tensor:
         """CLIP's own temperature, at most 100."""
-        return cast(Tensor, self.model.logit_scale).exp().clamp(max=100.0)
+        return self.model.logit_scale.exp().clamp(max=100.0)
 
     def embed_words(self, words: Sequence[str]) -> Tensor:
         """Embed words or sentences, raw: projected, not normalised.
@@ -49,24 +53,21 @@ class Clip(nn.Module):
             [N, D] text embeddings.
         """
         tokens_NT = open_clip.tokenize(list(words), context_length=self.model.context_length)
-        embeds_ND = self.model.encode_text(tokens_NT.to(self.model.token_embedding.weight.device))
-        return cast(Tensor, embeds_ND)
+        return self.model.encode_text(tokens_NT.to(self.model.token_embedding.weight.device))
 
     def embed_images(self, images_B3HW: Tensor) -> Tensor:
-        """Embed square crops, raw: projected, not normalised.
+        """Embed crops, raw: projected, not normalised.
 
         The resize has no antialiasing, as in training; antialiasing changes the embedding by
         tens of per cent.
 
         Args:
-            images_B3HW: RGB in 0..1, any size; squashed to the tower's.
+            images_B3HW: RGB in 0..1, any size; what is not square loses its ends.
 
         Returns:
             [B, D] image embeddings.
         """
-        size = (self.image_size, self.image_size)
-        resized = resize_bicubic(images_B3HW, size)
-        tokens_BTC = self._embed_patches(resized)
+        tokens_BTC = self._embed_patches(_central_square(images_B3HW, self.image_size))
         *blocks, last = self.model.visual.transformer.resblocks
         for block in blocks:
             tokens_BTC = block(tokens_BTC)
@@ -115,7 +116,7 @@ class Clip(nn.Module):
         patches_BTC = patches_BCHW.flatten(2).transpose(1, 2)
         classes_B1C = visual.class_embedding.expand(len(patches_BTC), 1, -1)
         tokens_BTC = torch.cat([classes_B1C, patches_BTC], dim=1) + visual.positional_embedding
-        return cast(Tensor, visual.ln_pre(tokens_BTC))
+        return visual.ln_pre(tokens_BTC)
 
     def _blocked_patches(self, mask_logits_BQHW: Tensor) -> Tensor:
         """Which tokens each mask hides, [B, Q, T] bool; the class token is never hidden."""
@@ -127,7 +128,12 @@ class Clip(nn.Module):
 
     def _project(self, tokens: Tensor) -> Tensor:
         visual = self.model.visual
-        return cast(Tensor, visual.ln_post(tokens) @ visual.proj)
+        return visual.ln_post(tokens) @ visual.proj
+
+
+def count_tokens(text: str) -> int:
+    """Tokens of a text in the text encoder, without start and end marks; does not cut."""
+    return len(open_clip.tokenizer.SimpleTokenizer().encode(text))
 
 
 def resize_bicubic(images_B3HW: Tensor, size: tuple[int, int]) -> Tensor:
@@ -137,8 +143,20 @@ def resize_bicubic(images_B3HW: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(images_B3HW, size=size, mode="bicubic", align_corners=False)
 
 
+def _central_square(images_B3HW: Tensor, side: int) -> Tensor:
+    """Resize the short side to `side` and cut out the middle; a square stays whole.
+
+    Source: the published preprocessing of CLIP (torchvision's Resize and CenterCrop).
+    """
+    height, width = images_B3HW.shape[-2:]
+    short = min(height, width)
+    resized = resize_bicubic(images_B3HW, (side * height // short, side * width // short))
+    top, left = (round((length - side) / 2) for length in resized.shape[-2:])
+    return resized[..., top : top + side, left : left + side]
+
+
 def _attend(
-    block: nn.Module, queries_BQC: Tensor, keys_BTC: Tensor, bias_BQT: Tensor | None = None
+    block: Any, queries_BQC: Tensor, keys_BTC: Tensor, bias_BQT: Tensor | None = None
 ) -> Tensor:
     """One residual attention block of open_clip for queries that need not be among the keys."""
     attention = block.attn
@@ -151,4 +169,4 @@ def _attend(
     mask = None if bias_BQT is None else bias_BQT.unsqueeze(1)
     attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     queries_BQC = queries_BQC + attention.out_proj(attended.transpose(1, 2).flatten(2))
-    return cast(Tensor, queries_BQC + block.mlp(block.ln_2(queries_BQC)))
+    return queries_BQC + block.mlp(block.ln_2(queries_BQC))

@@ -35,7 +35,7 @@ class ModelConfig:
     """Everything about a model that its weights do not say themselves."""
 
     supervision: Literal["label", "caption"]
-    """`label`: category embeddings and a null embedding; `caption`: words and a binary objectness."""
+    """`label`: category words and a null embedding; `caption`: words and binary objectness."""
     short_side: int = 1024
     """Test-time size: the short side of the image, pixels."""
     long_side: int = 2560
@@ -60,7 +60,7 @@ class ModelConfig:
                 f"odise.json: supervision is {self.supervision!r}. Expected 'label' or 'caption'. "
                 "Use a model folder written by odise."
             )
-        if self.crop_size % 64:
+        if self.crop_size < 64 or self.crop_size % 64:
             raise CheckpointError(
                 f"odise.json: crop_size is {self.crop_size}. Expected a multiple of 64. "
                 "Correct the file."

@@ -41,6 +41,8 @@ class DiffusionFeatures(nn.Module):
         seed: seed of the noise, which is the same for every crop and every run.
     """
 
+    noise: Tensor
+
     def __init__(self, unet: UNet2DConditionModel, vae: AutoencoderKL, *, seed: int = 42) -> None:
         super().__init__()
         self.unet = unet
@@ -70,13 +72,14 @@ class DiffusionFeatures(nn.Module):
         Returns:
             eight maps [B, C, H / stride, W / stride], strides as in `TAP_STRIDES`.
         """
-        chunks = crops_B3HW.split(self.vae_chunk or len(crops_B3HW))
-        encoded = [self.encode(2.0 * chunk - 1.0) for chunk in chunks]
-        latents = [latent for latent, _ in encoded]
-        encoder_taps = _cat_taps([taps for _, taps in encoded])
-        decoder_taps = _cat_taps([self.decode(latent) for latent in latents])
+        latents, encoder_taps, decoder_taps = [], [], []
+        for chunk in crops_B3HW.split(self.vae_chunk or len(crops_B3HW)):
+            latent, taps = self.encode(2.0 * chunk - 1.0)
+            latents.append(latent)
+            encoder_taps.append(taps)
+            decoder_taps.append(self.decode(latent))
         unet_taps = self.denoise(self.add_noise(torch.cat(latents)), text_BTC, time_BE)
-        return [*encoder_taps, *unet_taps, *decoder_taps]
+        return [*cat_maps(encoder_taps), *unet_taps, *cat_maps(decoder_taps)]
 
     def encode(self, images_B3HW: Tensor) -> tuple[Tensor, list[Tensor]]:
         """VAE encoder: scaled latent [B, 4, H/8, W/8] and taps at strides 4 and 8.
@@ -158,5 +161,11 @@ class DiffusionFeatures(nn.Module):
         return taps
 
 
-def _cat_taps(chunks: list[list[Tensor]]) -> list[Tensor]:
-    return [torch.cat(taps) for taps in zip(*chunks, strict=True)]
+def cat_maps(chunks: list[list[Tensor]]) -> list[Tensor]:
+    """The k-th maps of all chunks put together, for each k; copies nothing if there is one chunk.
+
+    Takes the maps out of `chunks`, so that each is freed as soon as it is copied.
+    """
+    if len(chunks) == 1:
+        return chunks[0]
+    return [torch.cat([chunk.pop(0) for chunk in chunks]) for _ in range(len(chunks[0]))]

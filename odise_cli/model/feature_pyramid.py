@@ -52,8 +52,7 @@ class ConvNorm(nn.Conv2d):
         self.norm = nn.GroupNorm(32, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102 - nn.Module's own contract
-        normed: Tensor = self.norm(super().forward(x))
-        return normed
+        return self.norm(super().forward(x))
 
 
 class BottleneckBlock(nn.Module):

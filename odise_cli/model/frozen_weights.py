@@ -19,12 +19,19 @@ from diffusers.loaders.single_file_utils import (
     convert_ldm_unet_checkpoint,
     convert_ldm_vae_checkpoint,
 )
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from odise_cli.errors import CheckpointError, MissingDataError
 from odise_cli.model.clip import TEXT_CONTEXT
-from odise_cli.model.weights_file import load_exactly, read_tensors
+from odise_cli.model.weights_file import (
+    first_line,
+    load_exactly,
+    read_tensors,
+    refuse_misfits,
+)
 
 _START_TOKEN, _END_TOKEN = 49406, 49407
 _UNET_PREFIX = "model.diffusion_model."
@@ -64,29 +71,58 @@ def load_diffusion(source: str, *, offline: bool) -> DiffusionParts:
         raise MissingDataError(
             f"{path}: no such file. Expected Stable Diffusion weights. Check the path."
         )
-    options: dict[str, Any] = {"local_files_only": offline or path.is_dir()}
+    return _load_diffusers(source, local_only=offline or path.is_dir())
+
+
+def _load_diffusers(source: str, *, local_only: bool) -> DiffusionParts:
+    """Load a diffusers folder or hub id, in fp32 whatever the files hold."""
+    folder = Path(source)
+    has_text = not folder.is_dir() or (folder / "text_encoder").is_dir()
+    options: dict[str, Any] = {
+        "local_files_only": local_only,
+        # Otherwise a missing file falls back to pickle in silence.
+        "use_safetensors": True,
+        # Otherwise missing and unexpected tensors are only logged.
+        "output_loading_info": True,
+    }
+    infos = {}
+    encoder = None
     try:
-        # Without use_safetensors a missing file falls back to pickle in silence.
-        unet = UNet2DConditionModel.from_pretrained(
-            source, subfolder="unet", use_safetensors=True, **options
+        unet, infos["unet"] = UNet2DConditionModel.from_pretrained(
+            source, subfolder="unet", torch_dtype=torch.float32, **options
         )
-        vae = AutoencoderKL.from_pretrained(
-            source, subfolder="vae", use_safetensors=True, **options
+        vae, infos["vae"] = AutoencoderKL.from_pretrained(
+            source, subfolder="vae", torch_dtype=torch.float32, **options
         )
-        has_text = not path.is_dir() or (path / "text_encoder").is_dir()
-        empty = None
         if has_text:
-            encoder = CLIPTextModel.from_pretrained(
-                source, subfolder="text_encoder", use_safetensors=True, **options
+            encoder, infos["text_encoder"] = CLIPTextModel.from_pretrained(
+                source,
+                subfolder="text_encoder",
+                dtype=torch.float32,
+                # Reports them instead of an error that does not name them.
+                ignore_mismatched_sizes=True,
+                **options,
             )
-            empty = encode_empty_caption(encoder)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise MissingDataError(
-            f"{source}: cannot be loaded as a diffusion model ({str(error).splitlines()[0]}). "
+            f"{source}: cannot be loaded as a diffusion model ({first_line(error)}). "
             "Expected a diffusers folder with unet/, vae/ and text_encoder/, or a hub id. "
             "Check the name, or fetch the weights with `odise models pull`."
         ) from error
-    return DiffusionParts(unet=unet, vae=vae, empty_caption=empty)
+    except (ValueError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{source}: cannot be used as a diffusion model ({first_line(error)}). "
+            "Expected the parts of Stable Diffusion v1 in diffusers' format. Fetch them again."
+        ) from error
+    for part, info in infos.items():
+        refuse_misfits(
+            f"{source}/{part}",
+            missing=info["missing_keys"],
+            unexpected=info["unexpected_keys"],
+            misshapen=[(name, ours, found) for name, found, ours in info["mismatched_keys"]],
+        )
+    empty_caption = None if encoder is None else encode_empty_caption(encoder)
+    return DiffusionParts(unet=unet, vae=vae, empty_caption=empty_caption)
 
 
 @torch.no_grad()
@@ -112,11 +148,15 @@ def _load_original(path: Path) -> DiffusionParts:
     vae = _load_on_meta(lambda: AutoencoderKL(**vae_config), where, vae_tensors)
     empty = None
     if any(name.startswith(_TEXT_PREFIX) for name in tensors):
-        text_tensors = convert_ldm_clip_checkpoint(
-            {name: x for name, x in tensors.items() if not name.endswith("position_ids")}
-        )
+        text_tensors = {
+            name.removeprefix("text_model."): x
+            for name, x in convert_ldm_clip_checkpoint(dict(tensors)).items()
+            # Not a weight: the numbers 0..76.
+            if not name.endswith("position_ids")
+        }
         encoder = CLIPTextModel(_original_text_config(where, text_tensors)).eval()
-        load_exactly(encoder, where, text_tensors)
+        # Where transformers nests the tower in a member of that name, as the original file does.
+        load_exactly(getattr(encoder, "text_model", encoder), where, text_tensors)
         empty = encode_empty_caption(encoder)
     return DiffusionParts(unet=unet, vae=vae, empty_caption=empty)
 
@@ -222,10 +262,13 @@ def load_clip(source: str, *, offline: bool) -> nn.Module:
             "Expected a local file or folder. Give one, or leave out --offline."
         )
     try:
-        return open_clip.create_model(name, pretrained=pretrained)
+        # OpenAI's weights want QuickGELU under every name; open_clip would only warn.
+        return open_clip.create_model(
+            name, pretrained=pretrained, force_quick_gelu=pretrained == "openai"
+        )
     except (OSError, RuntimeError) as error:
         raise MissingDataError(
-            f"{source}: open_clip could not fetch it ({str(error).splitlines()[0]}). "
+            f"{source}: open_clip could not fetch it ({first_line(error)}). "
             "Expected a network or a local file. Try `odise models pull`."
         ) from error
 
@@ -238,13 +281,19 @@ def _load_clip_folder(folder: Path) -> nn.Module:
             f"{folder}: {_CLIP_CONFIG} is missing or unreadable ({error}). "
             f"Expected a folder with {_CLIP_CONFIG} and {_CLIP_WEIGHTS}. Check the path."
         ) from error
-    return build_clip(config, str(folder), read_tensors(folder / _CLIP_WEIGHTS))
+    tensors = read_tensors(folder / _CLIP_WEIGHTS)
+    try:
+        return build_clip(config, str(folder), tensors)
+    except TypeError as error:
+        raise CheckpointError(
+            f"{folder / _CLIP_CONFIG}: is no configuration of a plain CLIP ({error}). "
+            "Expected embed_dim, vision_cfg and text_cfg of a vision transformer and a text "
+            "transformer. Use another CLIP."
+        ) from error
 
 
 def save_clip(model: nn.Module, config: Mapping[str, Any], folder: Path) -> None:
     """Write a CLIP in open_clip's own folder format."""
-    from safetensors.torch import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _CLIP_CONFIG).write_text(json.dumps({"model_cfg": config}, indent=2) + "\n")
     save_file(

@@ -18,8 +18,7 @@ class PositionedLinear(nn.Module):
 
     def forward(self, embeds_BD: Tensor) -> Tensor:
         """[B, positions, out] from [B, in]."""
-        projected: Tensor = self.linear(embeds_BD).unsqueeze(1) + self.positional_embedding
-        return projected
+        return self.linear(embeds_BD).unsqueeze(1) + self.positional_embedding
 
 
 class ImplicitCaptioner(nn.Module):
@@ -27,6 +26,8 @@ class ImplicitCaptioner(nn.Module):
 
     Source: paper, section 3.3 (implicit captioner).
     """
+
+    empty_caption: Tensor
 
     def __init__(
         self, embed_dim: int, *, text_dim: int, num_tokens: int, time_embed_dim: int

@@ -6,7 +6,7 @@ Axes: B images, Q queries, D hidden width, H W at stride 4. Knows nothing of wor
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ _MAX_LOGIT_SCALE = 100.0
 
 @dataclass(frozen=True, kw_only=True)
 class MaskOutputs:
-    """Predictions of every decoder layer, the learnable queries' first and the last layer's last."""
+    """Predictions of every decoder layer; the first are the learnable queries' own."""
 
     mask_logits: tuple[Tensor, ...]
     """Each [B, Q, H, W], stride 4 of the canvas."""
@@ -55,7 +55,7 @@ class MaskPooling(nn.Module):
         Source: paper, section 3.4 (mask pooling).
         """
         pooled_BQD = pool_under_masks(mask_features_BDHW, mask_logits_BQHW)
-        return cast(Tensor, self.mask_embed(self.pool_proj(pooled_BQD) + queries_BQD))
+        return self.mask_embed(self.pool_proj(pooled_BQD) + queries_BQD)
 
     @property
     def scale(self) -> Tensor:
@@ -111,7 +111,7 @@ class MaskGenerator(nn.Module):
     def objectness_logits(self, queries_BQD: Tensor) -> Tensor:
         """[B, Q, 2] logits of object, no object; caption supervision only."""
         assert self.class_embed is not None
-        return cast(Tensor, self.class_embed(queries_BQD))
+        return self.class_embed(queries_BQD)
 
 
 def _library_config(config: MaskGeneratorConfig) -> Mask2FormerConfig:

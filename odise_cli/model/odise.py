@@ -23,7 +23,7 @@ from odise_cli.model.classifier import (
 )
 from odise_cli.model.clip import TEXT_CONTEXT, Clip, resize_bicubic
 from odise_cli.model.config import ModelConfig
-from odise_cli.model.diffusion_features import DiffusionFeatures
+from odise_cli.model.diffusion_features import DiffusionFeatures, cat_maps
 from odise_cli.model.feature_pyramid import FeaturePyramid, crop_boxes
 from odise_cli.model.implicit_captioner import ImplicitCaptioner
 from odise_cli.model.mask_generator import MaskGenerator, MaskOutputs
@@ -61,6 +61,8 @@ class Odise(nn.Module):
         super().__init__()
         self.config = config
         self.alpha, self.beta = config.alpha, config.beta
+        self.crops_per_pass: int | None = None
+        """Crops that share a diffusion pass; None is all. Bounds the memory of panoramas."""
         self.clip = Clip(clip)
         self.diffusion = DiffusionFeatures(unet, vae, seed=seed)
         self.captioner = ImplicitCaptioner(
@@ -95,7 +97,7 @@ class Odise(nn.Module):
         predictions: dict[int, MaskPredictions] = {}
         for members in _same_size_groups(canvases):
             group = [pyramids[i] for i in members]
-            outputs = self.mask_generator([torch.cat(level) for level in zip(*group, strict=True)])
+            outputs = self.mask_generator(cat_maps(group))
             on_stage("masks")
             scores_BQK = self.classify([images[i] for i in members], outputs, text)
             on_stage("classify")
@@ -126,14 +128,18 @@ class Odise(nn.Module):
                 for top, bottom, left, right in canvas_boxes
             ]
         )
-        text_NTC, time_NE = self.captioner(self.clip.embed_images(crops_N3HW))
-        taps = self.diffusion(crops_N3HW, text_NTC, time_NE)
+        chunks = crops_N3HW.split(self.crops_per_pass or len(crops_N3HW))
+        taps = cat_maps([self._extract_taps(chunk) for chunk in chunks])
         counts = [len(canvas_boxes) for canvas_boxes in boxes]
         by_canvas = zip(*(tap.split(counts) for tap in taps), strict=True)
         return [
             self.pyramid(canvas_taps, canvas_boxes, _size(canvas))
             for canvas_taps, canvas_boxes, canvas in zip(by_canvas, boxes, canvases, strict=True)
         ]
+
+    def _extract_taps(self, crops_N3HW: Tensor) -> list[Tensor]:
+        text_NTC, time_NE = self.captioner(self.clip.embed_images(crops_N3HW))
+        return self.diffusion(crops_N3HW, text_NTC, time_NE)
 
     def classify(
         self, images: Sequence[Tensor], outputs: MaskOutputs, text: TextEmbeddings

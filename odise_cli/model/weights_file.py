@@ -5,8 +5,9 @@ what was found with what a module needs. Knows nothing of architectures.
 """
 
 import pickle
+import warnings
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,19 @@ from torch import Tensor, nn
 from odise_cli.errors import CheckpointError, MissingDataError
 
 _MAX_NAMED = 8
+_KNOWN_WARNINGS = (
+    # OpenAI publishes CLIP as TorchScript, and nothing else reads that.
+    "`torch.jit.load` is deprecated",
+    # About pickles that torch did not write; the refusal that follows says more.
+    "Detected pickle protocol",
+)
 
 
 class _IgnoredCallback:
     """Stands for a class that original Stable Diffusion checkpoints mention beside tensors."""
 
 
-_MENTIONED_CLASSES = [
+_MENTIONED_CLASSES: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_IgnoredCallback, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"),
     (_IgnoredCallback, "pytorch_lightning.callbacks.ModelCheckpoint"),
 ]
@@ -67,19 +74,23 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _torch_load(path: Path) -> Any:
     try:
-        if _is_torchscript(path):
-            return torch.jit.load(str(path), map_location="cpu").state_dict()
-        with torch.serialization.safe_globals(_MENTIONED_CLASSES):
-            # Mapping reads only what is used; files of the legacy format cannot be mapped.
-            is_mappable = zipfile.is_zipfile(path)
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_mappable)
+        with warnings.catch_warnings():
+            for message in _KNOWN_WARNINGS:
+                warnings.filterwarnings("ignore", message=message)
+            if _is_torchscript(path):
+                return torch.jit.load(str(path), map_location="cpu").state_dict()
+            with torch.serialization.safe_globals(_MENTIONED_CLASSES):
+                # Mapping reads only what is used; files of the legacy format cannot be mapped.
+                is_mappable = zipfile.is_zipfile(path)
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=is_mappable)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: holds something else than tensors and was not executed. "
             "Expected a state dict that loads with weights_only=True. "
-            f"Use the published file ({str(error).splitlines()[0]})."
+            f"Use the published file ({first_line(error)})."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    # Of damaged bytes the unpickler makes IndexError, struct.error, AssertionError and more.
+    except Exception as error:
         raise _unreadable(path, error) from error
 
 
@@ -92,12 +103,16 @@ def _is_torchscript(path: Path) -> bool:
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return CheckpointError(
-        f"{path}: cannot be read as weights ({reason}). "
+        f"{path}: cannot be read as weights ({first_line(error)}). "
         "Expected a complete .pth, .pt, .ckpt or .safetensors file. "
         "It may be truncated: fetch it again and run `odise models verify`."
     )
+
+
+def first_line(error: Exception) -> str:
+    """What a library's exception says, short enough for a message of ours."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def check_tensors(
@@ -118,19 +133,46 @@ def check_tensors(
     Raises:
         CheckpointError: naming missing, unexpected and misshapen tensors.
     """
-    missing = [name for name in expected if name not in found]
-    unexpected = [name for name in found if name not in expected and name not in ignored]
-    misshapen = [
-        f"{name} (expected {list(tensor.shape)}, got {list(found[name].shape)})"
-        for name, tensor in expected.items()
-        if name in found and found[name].shape != tensor.shape
+    refuse_misfits(
+        where,
+        missing=[name for name in expected if name not in found],
+        unexpected=[name for name in found if name not in expected and name not in ignored],
+        misshapen=[
+            (name, tensor.shape, found[name].shape)
+            for name, tensor in expected.items()
+            if name in found and found[name].shape != tensor.shape
+        ],
+    )
+
+
+def refuse_misfits(
+    where: str,
+    *,
+    missing: Collection[str],
+    unexpected: Collection[str],
+    misshapen: Collection[tuple[str, Sequence[int], Sequence[int]]] = (),
+) -> None:
+    """Name the tensors that do not fit, if any.
+
+    Args:
+        where: file or folder, for the message.
+        missing: names that the architecture has and the file has not.
+        unexpected: names that the file has and the architecture has not.
+        misshapen: (name, expected shape, found shape).
+
+    Raises:
+        CheckpointError: unless all three are empty.
+    """
+    shapes = [
+        f"{name} (expected {list(expected)}, got {list(found)})"
+        for name, expected, found in misshapen
     ]
     problems = [
         f"{len(names)} {kind}: {_enumerate(names)}"
         for kind, names in (
             ("missing", missing),
             ("unexpected", unexpected),
-            ("misshapen", misshapen),
+            ("misshapen", shapes),
         )
         if names
     ]
@@ -149,6 +191,6 @@ def load_exactly(module: nn.Module, where: str, tensors: Mapping[str, Tensor]) -
     module.load_state_dict(floats, strict=True, assign=True)
 
 
-def _enumerate(names: list[str]) -> str:
-    shown = ", ".join(names[:_MAX_NAMED])
+def _enumerate(names: Collection[str]) -> str:
+    shown = ", ".join(sorted(names)[:_MAX_NAMED])
     return shown if len(names) <= _MAX_NAMED else f"{shown} and {len(names) - _MAX_NAMED} more"
