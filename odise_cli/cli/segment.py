@@ -1,5 +1,7 @@
 """`odise segment`: options into a `SegmentConfig`, a report into words and an exit code."""
 
+import os
+
 import typer
 
 from odise_cli.cli import options, summaries
@@ -56,6 +58,9 @@ def segment(  # long because: one line per flag
 
 def run(config: SegmentConfig, console: Console) -> int:
     """Do what was asked, say what came of it, and return the exit code."""
+    # Read when torch is imported: threads that wait for work must not spin on the cores that
+    # decoding and writing need (beside another busy process they cost tens of times more).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # torch and the libraries on top of it take seconds to import: `--help` must not.
     from odise_cli.commands.segment import plan_segment, run_segment
 
