@@ -33,7 +33,7 @@ class ModelSource:
     """What users must be told once; may be empty."""
 
     def weights_sha256(self) -> dict[str, str]:
-        """Hash of every local file of weights by its name: the model's identity.
+        """Hash of every local file of weights by the part that it is: the model's identity.
 
         Parts that a library fetches by name have none and are known by that name.
         """
@@ -43,8 +43,7 @@ class ModelSource:
             named = {"diffusion": self.files.diffusion, "clip": self.files.clip}
             hashes = {part: name for part, name in named.items() if not Path(name).exists()}
             paths = self.files.weight_files()
-            # Files of one name in several subfolders need their parent to be told apart.
-            hashes |= {f"{path.parent.name}/{path.name}": file_sha256(path) for path in paths}
+            hashes |= {_part_name(path, self.files): file_sha256(path) for path in paths}
         if self.head is not None:
             hashes["head"] = file_sha256(self.head)
         return hashes
@@ -78,6 +77,18 @@ class ModelSource:
                 empty_caption=model.captioner.empty_caption,
             )
         return model
+
+
+def _part_name(path: Path, files: ModelFiles) -> str:
+    """What a file of weights is in its model, wherever the model lies and however it was named."""
+    if path == files.head:
+        return "head"
+    for part, place in (("clip", Path(files.clip)), ("diffusion", Path(files.diffusion))):
+        if path == place:
+            return part
+        if path.is_relative_to(place):
+            return f"{part}/{path.relative_to(place).as_posix()}"
+    return path.stem
 
 
 def find_model(name: str, *, weights: Path | None) -> ModelSource:

@@ -8,7 +8,9 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import odise_cli
@@ -30,8 +32,10 @@ from odise_cli.vocabulary.cache import TextEmbeddingCache
 from odise_cli.vocabulary.checks import check_word_lengths
 from odise_cli.vocabulary.loader import load_vocabulary
 from odise_cli.vocabulary.vocabulary import Vocabulary
+from odise_cli.writers.layout import RUN_JSON
 from odise_cli.writers.manifest import load_rows
-from odise_cli.writers.run_folder import RunFolder
+from odise_cli.writers.run_folder import RunFolder, check_run_folder
+from odise_cli.writers.run_json import read_run_json
 
 _MAX_DECODERS = 8
 _PREFETCHED_BATCHES = 2
@@ -54,8 +58,16 @@ def plan_segment(config: SegmentConfig) -> SegmentPlan:
     """
     vocabulary, _ = load_vocabulary(config.vocab, stuff=config.stuff)
     check_word_lengths(vocabulary, count_tokens)
-    find_model(config.model, weights=config.weights)
+    source = find_model(config.model, weights=config.weights)
     images = _find_images(config)
+    placement = _place(config)
+    check_run_folder(
+        config.out,
+        settings=_settings(config, source, images, placement),
+        categories=vocabulary.categories,
+        outputs=config.write,
+        overwrite=config.overwrite,
+    )
     rows = {} if config.overwrite else load_rows(config.out, config.write)[0]
     known = {name: (row.image_id, row.stem) for name, row in rows.items()}
     records = make_records(images.paths, images.root, known=known)
@@ -99,9 +111,7 @@ def run_segment(  # long because: the whole command, top to bottom
     check_word_lengths(vocabulary, count_tokens)
     source = find_model(config.model, weights=config.weights)
     images = _find_images(config)
-    placement = place(
-        config.device, config.precision, config.batch_size, max_memory_bytes=config.max_memory_bytes
-    )
+    placement = _place(config)
     for message in (*warnings, source.notice, placement.notice):
         if message:
             on_notice(message)
@@ -181,12 +191,28 @@ def _segment_batches(
 
 
 def _find_images(config: SegmentConfig) -> SourceList:
-    return find_images(
+    images = find_images(
         config.sources,
         from_file=config.from_file,
         null_separated=config.null_separated,
         # Only our own pictures: the output folder may be the very folder of the images.
         excluded=[config.out / name for name in ("panoptic", "semantic", "overlays")],
+    )
+    earlier = None if config.overwrite else read_run_json(config.out / RUN_JSON)
+    if earlier is None:
+        return images
+    root = Path(earlier.settings["root"])
+    if root == images.root or not images.root.is_relative_to(root):
+        return images
+    # A part of an earlier run's images, such as its failures.txt, goes by the names it had there.
+    rows, _ = load_rows(config.out, earlier.outputs)
+    is_part = all(record.name in rows for record in make_records(images.paths, root))
+    return replace(images, root=root) if is_part else images
+
+
+def _place(config: SegmentConfig) -> Placement:
+    return place(
+        config.device, config.precision, config.batch_size, max_memory_bytes=config.max_memory_bytes
     )
 
 

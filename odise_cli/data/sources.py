@@ -10,6 +10,8 @@ Knows folders, patterns and lists of files; opens no image, so a file counts as 
   that it becomes a failure and its images are not lost in silence.
 * An argument that does not exist and has one of `*?[` is a pattern, where `**` stands for any
   number of folders. Entries of the list are never patterns.
+* The pictures that a run of ours wrote into its output folder are no sources of another run,
+  unless they are named.
 * The same file by two ways is listed once, as first found. A link to a file is a file of its
   own: data sets that store equal files once have a name for each.
 
@@ -35,6 +37,10 @@ from odise_cli.errors import NoImagesError, UsageError
 _DIGITS = re.compile("[0-9]+")
 _NUM_SOURCES_SHOWN = 5
 """How many sources an error message lists."""
+_RUN_MARK = ".odise"
+"""What every run puts into its output folder, beside its results."""
+_RESULT_FOLDERS = frozenset({"panoptic", "semantic", "overlays"})
+"""Where a run puts pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +227,8 @@ class _Search:
             if folder not in self.unreadable:
                 self.unreadable.append(folder)
             return None
+        if _RUN_MARK in listing.folders:
+            listing.folders[:] = [n for n in listing.folders if n not in _RESULT_FOLDERS]
         return listing
 
 

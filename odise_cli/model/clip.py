@@ -5,6 +5,7 @@ Knows nothing of categories, templates or fusion.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import open_clip
@@ -133,7 +134,13 @@ class Clip(nn.Module):
 
 def count_tokens(text: str) -> int:
     """Tokens of a text in the text encoder, without start and end marks; does not cut."""
-    return len(open_clip.tokenizer.SimpleTokenizer().encode(text))
+    return len(_tokenizer().encode(text))
+
+
+@cache
+def _tokenizer() -> open_clip.tokenizer.SimpleTokenizer:
+    """Read once: it takes a tenth of a second, and a vocabulary may have thousands of words."""
+    return open_clip.tokenizer.SimpleTokenizer()
 
 
 def resize_bicubic(images_B3HW: Tensor, size: tuple[int, int]) -> Tensor:

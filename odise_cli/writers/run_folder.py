@@ -95,14 +95,7 @@ class RunFolder:
                 the vocabulary is too large for an output.
             TryAgainError: another run holds the folder, or the disk is full.
         """
-        if "semantic" in outputs:
-            check_category_count(len(categories))
-        run = RunJson.of(
-            settings={**settings, "write": [name for name in OUTPUTS if name in outputs]},
-            categories=categories,
-            info=info,
-            totals=None,
-        )
+        run = _new_run(settings, info, categories, outputs)
         with ExitStack() as stack:
             stack.enter_context(exclusive_lock(path / LOCK))
             rows = _prepare(path, run, overwrite=overwrite)
@@ -252,21 +245,45 @@ class RunFolder:
         return encode_overlay_jpeg(result, self._categories)
 
 
+def check_run_folder(
+    path: Path,
+    *,
+    settings: Mapping[str, Any],
+    categories: Sequence[Category],
+    outputs: Sequence[str],
+    overwrite: bool,
+) -> None:
+    """Refuse what `RunFolder.open` would refuse for its settings or files; changes nothing.
+
+    Raises:
+        SettingsChangedError: the folder holds results of other settings.
+        UsageError: the folder holds files of others under our names, or the vocabulary is too
+            large for an output.
+    """
+    _run_to_remove(path, _new_run(settings, {}, categories, outputs), overwrite=overwrite)
+
+
+def _new_run(
+    settings: Mapping[str, Any],
+    info: Mapping[str, Any],
+    categories: Sequence[Category],
+    outputs: Sequence[str],
+) -> RunJson:
+    if "semantic" in outputs:
+        check_category_count(len(categories))
+    return RunJson.of(
+        settings={**settings, "write": [name for name in OUTPUTS if name in outputs]},
+        categories=categories,
+        info=info,
+        totals=None,
+    )
+
+
 def _prepare(path: Path, run: RunJson, *, overwrite: bool) -> dict[str, Row]:
     """Leave nothing in the locked folder but results of the same settings, and list them."""
-    earlier = read_run_json(path / RUN_JSON)
-    if earlier is None:
-        _check_no_foreign_files(path, run.outputs)
-    elif overwrite:
-        remove_earlier_run(path, earlier.outputs)
-    else:
-        check_same_settings(
-            path,
-            found=earlier,
-            expected=run,
-            expected_by="asked for now",
-            advice="Add --overwrite to start anew, or give another --out.",
-        )
+    doomed = _run_to_remove(path, run, overwrite=overwrite)
+    if doomed is not None:
+        remove_earlier_run(path, doomed.outputs)
     rows, unfinished = load_rows(path, run.outputs)
     remove_leftovers(path, run.outputs, unfinished)
     run.write(path / RUN_JSON)
@@ -274,6 +291,29 @@ def _prepare(path: Path, run: RunJson, *, overwrite: bool) -> dict[str, Row]:
         labels = json_line(semantic_labels(run.categories()))
         write_atomic(path / COLLECTED_FILES["semantic"], labels)
     return rows
+
+
+def _run_to_remove(path: Path, run: RunJson, *, overwrite: bool) -> RunJson | None:
+    """The earlier run that the new one takes the place of; None if it goes on, or is the first."""
+    earlier = read_run_json(path / RUN_JSON)
+    if earlier is None:
+        _check_no_foreign_files(path, run.outputs)
+        return None
+    if overwrite or (earlier.sha256 != run.sha256 and _is_barren(path, earlier)):
+        return earlier
+    check_same_settings(
+        path,
+        found=earlier,
+        expected=run,
+        expected_by="asked for now",
+        advice="Add --overwrite to start anew, or give another --out.",
+    )
+    return None
+
+
+def _is_barren(path: Path, run: RunJson) -> bool:
+    """Whether a run came to no result, as when its weights did not fit: nothing can be mixed."""
+    return run.totals is None and not any(load_rows(path, run.outputs))
 
 
 def _check_no_foreign_files(path: Path, outputs: Sequence[str]) -> None:
