@@ -17,6 +17,7 @@ from odise_cli.cli.app import main
 
 VOCAB = "cat, kitten; tree | stuff; sky"
 ALL_OUTPUTS = "panoptic,instances,semantic,overlay,segments"
+TREE = ["a/x.jpg", "a/x.png", "b/2.png", "b/10.png", "top.jpg"]
 # Its children are there at once: what takes seconds is imported when it starts, and only then.
 _FORKSERVER = multiprocessing.get_context("forkserver")
 _FORKSERVER.set_forkserver_preload(["odise_cli.commands.segment"])
@@ -71,3 +72,18 @@ def panoptic_ids(path: Path) -> NDArray[np.int64]:
     """[H, W] segment ids of a panoptic PNG, as its format's own page reads them."""
     rgb = np.asarray(Image.open(path)).astype(np.int64)
     return rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]
+
+
+def panoptic_maps(preds):
+    return {
+        path.relative_to(preds).as_posix(): panoptic_ids(path)
+        for path in sorted((preds / "panoptic").rglob("*.png"))
+    }
+
+
+def different_share(preds, others):
+    maps, other_maps = panoptic_maps(preds), panoptic_maps(others)
+    assert maps.keys() == other_maps.keys() != set()
+    assert any(ids.any() for ids in maps.values())
+    different = sum((maps[name] != other_maps[name]).sum() for name in maps)
+    return different / sum(ids.size for ids in maps.values())

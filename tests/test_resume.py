@@ -153,7 +153,7 @@ def argv(row, flags, tmp_path):
         (["--overlap-threshold", 0.5], "overlap_threshold 0.8 instead of 0.5"),
         (["--object-mask-threshold", 0.5], "object_mask_threshold 0.0 instead of 0.5"),
         (["--unknown-threshold", 0.5], "unknown_threshold 0.0 instead of 0.5"),
-        (["--write", "semantic"], 'write ["panoptic"] instead of ["panoptic", "semantic"]'),
+        (["--write", "semantic"], 'write ["panoptic"] instead of ["semantic"]'),
         (["--vocab", "boat"], "vocabulary of 3 categories instead of 4"),
         (["--stuff", "cat"], 'vocabulary, category 1 ("cat"): isthing 1 instead of 0'),
         (["--model", "tiny"], "weights {"),
@@ -218,6 +218,15 @@ def test_two_runs_in_one_folder(images, flags, tmp_path, capsys):
     assert segment(*argv) == 3
 
 
+@pytest.fixture(scope="module")
+def row_done(flags, tmp_path_factory):
+    """The images of a run that is done, and its folder."""
+    folder = tmp_path_factory.mktemp("row")
+    images = write_images(folder / "imgs", [f"image{number}.png" for number in range(1, 6)])
+    assert segment(images, *flags, "--batch-size", 2, "--out", folder / "preds") == 0
+    return images, folder / "preds"
+
+
 @pytest.mark.parametrize(
     "lost",
     [
@@ -231,13 +240,13 @@ def test_two_runs_in_one_folder(images, flags, tmp_path, capsys):
     ],
     ids=lambda lost: lost[0],
 )
-def test_a_file_that_was_deleted_is_made_again(argv, tmp_path, lost):
-    assert segment(*argv) == 0
-    files = files_of(tmp_path / "preds")
+def test_a_file_that_was_deleted_is_made_again(row_done, flags, tmp_path, lost):
+    images, done = row_done
+    out = shutil.copytree(done, tmp_path / "preds")
     for name in lost:
-        (tmp_path / "preds" / name).unlink()
-    assert segment(*argv) == 0
-    assert files_of(tmp_path / "preds") == files
+        (out / name).unlink()
+    assert segment(images, *flags, "--batch-size", 2, "--out", out) == 0
+    assert files_of(out) == files_of(done)
 
 
 def test_a_broken_image_that_was_mended_ends_as_if_it_had_been_whole(argv, row, tmp_path):
