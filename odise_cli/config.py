@@ -11,6 +11,8 @@ from odise_cli.errors import UsageError
 
 OUTPUTS = ("panoptic", "instances", "semantic", "overlay", "segments")
 """What `--write` accepts."""
+DATASETS = ("ade20k", "coco", "voc21", "coco-panoptic", "label-png")
+"""What `--dataset` accepts."""
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -122,6 +124,63 @@ class SegmentConfig:
             raise UsageError(
                 "SOURCES: no images were given. Expected files, folders or quoted globs. "
                 "Name a folder, or a list with --from-file."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Everything `odise evaluate` was asked to do."""
+
+    dataset: str
+    """One of `DATASETS`."""
+    data: Path | None = None
+    """The folder that holds the dataset as it was downloaded."""
+    annotations: Path | None = None
+    """The JSON file of a COCO panoptic pair."""
+    masks: Path | None = None
+    """The folder of a pair's PNGs, or of label maps."""
+    vocab: tuple[str, ...] = ()
+    """The vocabulary of a dataset that has none of its own."""
+    void: tuple[int, ...] = (255,)
+    """Values of label maps whose pixels are not judged."""
+    predictions: Path | None = None
+    """An output folder of `odise segment`."""
+    out: Path | None = None
+    """Where the report goes; None writes no files."""
+    limit: int | None = None
+    """Only the first so many images of the dataset."""
+    self_check: bool = False
+    """Count the dataset's files instead of scoring anything."""
+
+    def __post_init__(self) -> None:
+        _check_member("--dataset", (self.dataset,), DATASETS)
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"--limit: {self.limit} is too small. Expected at least 1.")
+        needs = {
+            "coco-panoptic": ("annotations", "masks"),
+            "label-png": ("masks", "vocab"),
+        }.get(self.dataset, ("data",))
+        for name in ("data", "annotations", "masks"):
+            value = getattr(self, name)
+            if name in needs and value is None:
+                raise UsageError(
+                    f"--{name}: was not given. Expected for --dataset {self.dataset}: "
+                    f"{' and '.join(f'--{need}' for need in needs)}. Add --{name}."
+                )
+            if name not in needs and value is not None:
+                raise UsageError(
+                    f"--{name}: means nothing to --dataset {self.dataset}. Expected "
+                    f"{' and '.join(f'--{need}' for need in needs)}. Remove --{name}."
+                )
+        if self.dataset == "label-png" and not self.vocab:
+            raise UsageError(
+                "--vocab: no vocabulary was given. Expected one whose ids are the values of the "
+                "label maps. Try --vocab classes.json."
+            )
+        if self.vocab and self.dataset not in ("label-png", "coco-panoptic"):
+            raise UsageError(
+                f"--vocab: {self.dataset} has a vocabulary of its own. Expected none. "
+                "Remove --vocab."
             )
 
 

@@ -8,6 +8,7 @@ category's *id* is what files say, and only writers turn one into the other.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,3 +129,71 @@ class ImageResult:
     segmentation: Segmentation
     stage_ms: dict[str, float]
     """This image's share of each stage: decode, features, masks, classify, postprocess."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """One region of a panoptic map that is scored, or that it is scored against."""
+
+    id: int
+    """Value of its pixels in the panoptic map, from 1."""
+    category: int
+    """Index into the dataset's categories."""
+    iscrowd: bool = False
+    """A group that nobody separated; only ground truth has them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceMask:
+    """One instance of an image as a mask of its own; masks may overlap."""
+
+    category: int
+    """Index into the dataset's categories."""
+    rle: dict[str, Any]
+    """COCO's compressed RLE: `size` (height, width) and `counts`."""
+    score: float = 1.0
+    """Confidence, 0..1; ground truth has none and is certain."""
+    area_px: float | None = None
+    """As the dataset states it; None is the mask's own number of pixels."""
+    iscrowd: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels:
+    """What is known of one image, by people or by a run; parts that nobody has are None.
+
+    Ground truth and saved predictions are both labels of a dataset's image, with category
+    indices that count the dataset's categories.
+    """
+
+    panoptic_HW: NDArray[np.int32] | None = None
+    """Region id of each pixel, 0 void; every id is in `regions`, and no other is there."""
+    regions: tuple[Region, ...] = ()
+    semantic_HW: NDArray[np.uint16] | None = None
+    """Category index of each pixel, 65535 void."""
+    instances: tuple[InstanceMask, ...] | None = None
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) of the maps; None where there is no map."""
+        for map_HW in (self.panoptic_HW, self.semantic_HW):
+            if map_HW is not None:
+                return map_HW.shape[0], map_HW.shape[1]
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """One line of a self-check: how many there are, and how many the owner publishes."""
+
+    what: str
+    found: int
+    published: int | None
+    """None where nobody says: somebody's own dataset."""
+    missing: tuple[str, ...] = ()
+    """Files that should be there and are not, by name."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Nothing is missing."""
+        return not self.missing and self.published in (None, self.found)

@@ -12,7 +12,7 @@ from typing import Annotated, Never
 import typer
 
 from odise_cli import __version__
-from odise_cli.cli import merge, models, segment, vocab
+from odise_cli.cli import evaluate, merge, models, segment, vocab
 from odise_cli.cli.console import Console
 from odise_cli.errors import OdiseError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(segment.segment)
+app.command()(evaluate.evaluate)
 app.command()(merge.merge)
 app.add_typer(models.app, name="models")
 app.add_typer(vocab.app, name="vocab")

@@ -3,9 +3,10 @@
 Pure functions from a report to lines; prints nothing and opens no file.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from odise_cli.reports import SegmentPlan, SegmentReport
+from odise_cli.reports import EvaluationReport, SegmentPlan, SegmentReport, SelfCheckReport
 
 if TYPE_CHECKING:
     from odise_cli.commands.merge import MergeReport
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from odise_cli.structures import Category
 
 _NUM_FAILURES_SHOWN = 5
+_NUM_MISSING_SHOWN = 5
 _OUTPUT_PATHS = {
     "panoptic": "panoptic.json, panoptic/",
     "instances": "instances.json",
@@ -93,6 +95,42 @@ def merge_report_text(report: "MergeReport") -> str:
     if report.num_failed:
         text += f", {report.num_failed} without (listed in {report.out / 'failures.txt'})"
     return f"{text}\nresults: {report.out}"
+
+
+def evaluation_text(report: EvaluationReport) -> str:
+    """What `odise evaluate` says at the end: figures in percent, and how they were measured."""
+    lines = [report.title, "", *_table_lines(*report.headline_table())]
+    lines += ["", *_table_lines(*report.split_table()), "", *report.protocol_lines()]
+    if report.out is not None:
+        lines.append(f"reports: {report.out / 'report.json'}, {report.out / 'report.md'}")
+    return "\n".join(lines)
+
+
+def self_check_text(report: SelfCheckReport) -> str:
+    """What `odise evaluate --self-check` says: every count, and the first missing files."""
+    rows, missing = [], []
+    for count in report.counts:
+        published = "–" if count.published is None else f"{count.published:,}"
+        state = "ok" if count.is_complete else "INCOMPLETE"
+        rows.append([count.what, f"{count.found:,}", published, state])
+        missing += [f"  missing from {count.what}: {name}" for name in count.missing]
+    lines = _table_lines([report.dataset, "found", "expected", ""], rows)
+    lines += missing[:_NUM_MISSING_SHOWN]
+    if len(missing) > _NUM_MISSING_SHOWN:
+        lines.append(f"  and {len(missing) - _NUM_MISSING_SHOWN:,} more")
+    return "\n".join(lines)
+
+
+def _table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table in plain text: the first column to the left, numbers to the right."""
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in (columns, *rows)
+    ]
 
 
 def vocabulary_text(summary: "VocabularySummary") -> str:

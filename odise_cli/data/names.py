@@ -1,4 +1,4 @@
-"""File names as text that every file format, terminal and JSON parser accepts.
+"""File names as text that every file format, terminal and JSON parser accepts, and in order.
 
 Knows no file system: text in, text out.
 """
@@ -7,6 +7,18 @@ import re
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Control characters, line separators, and bytes that are not UTF-8 (as `os.fsdecode` has them)."""
+
+_DIGITS = re.compile("[0-9]+")
+
+
+def natural_key(name: str) -> tuple[str, str]:
+    """Sorts paths with `/`: runs of digits by their value, a folder's contents together."""
+
+    def by_value(match: re.Match[str]) -> str:
+        digits = match[0].lstrip("0")
+        return f"0{len(digits):06d}{digits}"
+
+    return _DIGITS.sub(by_value, name.replace("/", "\0")), name
 
 
 def printable(text: str) -> str:

@@ -21,7 +21,6 @@ first wildcard, a file's folder.
 
 import codecs
 import os
-import re
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -31,10 +30,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from odise_cli.data.formats import image_suffixes
-from odise_cli.data.names import printable
+from odise_cli.data.names import natural_key, printable
 from odise_cli.errors import NoImagesError, UsageError
 
-_DIGITS = re.compile("[0-9]+")
 _NUM_SOURCES_SHOWN = 5
 """How many sources an error message lists."""
 _RUN_MARK = ".odise"
@@ -88,7 +86,7 @@ def find_images(
     for path in search.unreadable:
         search.roots.add(str(path.parent))
         search.add_file(path)
-    paths = sorted(search.found.values(), key=_natural_key)
+    paths = sorted(search.found.values(), key=lambda path: natural_key(str(path)))
     return SourceList(
         root=Path(os.path.commonpath(search.roots)),
         paths=tuple(paths),
@@ -289,17 +287,6 @@ def _matching(names: Sequence[str], pattern: str) -> list[str]:
 
 def _is_image_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in image_suffixes()  # noqa: PTH122 (a million times)
-
-
-def _natural_key(path: Path) -> tuple[str, str]:
-    """Sorts runs of digits by their value, and a folder's contents together."""
-    text = str(path)
-
-    def by_value(match: re.Match[str]) -> str:
-        digits = match[0].lstrip("0")
-        return f"0{len(digits):06d}{digits}"
-
-    return _DIGITS.sub(by_value, text.replace("/", "\0")), text
 
 
 def _nothing_found(sources: Sequence[str], search: _Search) -> str:

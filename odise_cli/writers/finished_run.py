@@ -1,4 +1,4 @@
-"""A run folder to read from: what a merge takes over.
+"""A run folder to read from: what a merge takes over and an evaluation scores.
 
 Knows journal and manifest; changes nothing.
 """
@@ -48,7 +48,7 @@ class FinishedRun:
             if run.totals is None or lost:
                 found = f"{lost[0]!r} has lost a file" if lost else "its run has not finished"
                 raise UsageError(
-                    f"{path}: {found}. A merge needs whole results. "
+                    f"{path}: {found}. Expected whole results. "
                     "Start that run again and let it finish."
                 )
             yield cls(path=path, run=run, rows=rows)

@@ -1,0 +1,79 @@
+"""What `--dataset` names: the reader, the words, and how both are asked for on a command line."""
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from odise_cli.config import EvaluateConfig
+from odise_cli.data.datasets.ade20k import open_ade20k
+from odise_cli.data.datasets.coco import open_coco
+from odise_cli.data.datasets.coco_panoptic import open_coco_panoptic
+from odise_cli.data.datasets.dataset import Dataset
+from odise_cli.data.datasets.label_png import open_label_png
+from odise_cli.data.datasets.voc import open_voc
+from odise_cli.vocabulary.loader import load_vocabulary
+from odise_cli.vocabulary.vocabulary import Vocabulary
+
+DATASETS_VARIABLE = "ODISE_DATASETS"
+"""The environment variable with the folder of all downloads, in place of `--data`."""
+_VOCABULARIES = {"ade20k": "ade150", "coco": "coco133", "voc21": "voc21"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSource:
+    """A dataset with its vocabulary."""
+
+    name: str
+    dataset: Dataset
+    vocabulary: Vocabulary
+    vocab: tuple[str, ...]
+    """The specs that `odise segment --vocab` takes for the same vocabulary."""
+
+    def commands(self, config: EvaluateConfig) -> str:
+        """What to type to segment the images of the dataset and to score the results."""
+        images = shlex.quote(str(self.dataset.images)) if self.dataset.images else "IMAGES"
+        vocab = " ".join(f"--vocab {shlex.quote(spec)}" for spec in self.vocab)
+        outputs = "panoptic,instances,semantic" if self.dataset.has_panoptic else "semantic"
+        source = " ".join(
+            f"--{name} {shlex.quote(str(value))}"
+            for name in ("data", "annotations", "masks")
+            if (value := getattr(config, name)) is not None
+        )
+        own = f" {vocab}" if config.vocab else ""
+        return (
+            f"  odise segment {images} {vocab} --write {outputs} --out preds\n"
+            f"  odise evaluate --dataset {self.name} {source}{own} --predictions preds"
+        )
+
+
+def default_data() -> Path | None:
+    """Where downloads are by the environment; None where it does not say."""
+    folder = os.environ.get(DATASETS_VARIABLE)
+    return Path(folder) if folder else None
+
+
+def open_dataset(config: EvaluateConfig) -> DatasetSource:
+    """Open what the configuration names; reads names and annotation files, no label map.
+
+    Raises:
+        MissingDataError: a part of the dataset or the vocabulary is not there.
+        UsageError: its files contradict each other or the vocabulary.
+    """
+    specs = config.vocab or (_VOCABULARIES.get(config.dataset) or str(config.annotations),)
+    vocabulary, _ = load_vocabulary(specs)
+    categories = vocabulary.categories
+    if config.dataset == "coco-panoptic":
+        assert config.annotations is not None
+        assert config.masks is not None
+        dataset = open_coco_panoptic(config.annotations, config.masks, categories)
+    elif config.dataset == "label-png":
+        assert config.masks is not None
+        dataset = open_label_png(config.masks, categories, void=config.void)
+    else:
+        assert config.data is not None
+        readers = {"ade20k": open_ade20k, "coco": open_coco, "voc21": open_voc}
+        dataset = readers[config.dataset](config.data, categories)
+    return DatasetSource(
+        name=config.dataset, dataset=dataset, vocabulary=vocabulary, vocab=tuple(specs)
+    )

@@ -1,0 +1,295 @@
+"""`odise evaluate`: saved predictions and ground truth in, figures out; no model is loaded.
+
+Everything cheap that can fail (the dataset, the words, the names of the images) is settled
+before a label map is read.
+"""
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from odise_cli.commands.dataset_source import DatasetSource, open_dataset
+from odise_cli.commands.evaluation_figures import Scorers
+from odise_cli.config import EvaluateConfig
+from odise_cli.data.predictions import SavedImage, read_prediction
+from odise_cli.errors import UsageError
+from odise_cli.evaluation.average_precision import AveragePrecision
+from odise_cli.evaluation.mean_iou import MeanIoU
+from odise_cli.evaluation.pairing import Pairing, check_same_categories, pair_images
+from odise_cli.evaluation.panoptic_quality import PanopticQuality
+from odise_cli.evaluation.published import PUBLISHED
+from odise_cli.evaluation.seen import is_seen_by_exact_name, is_seen_by_normalised_name
+from odise_cli.reports import EvaluationReport, SelfCheckReport
+from odise_cli.structures import Labels
+from odise_cli.vocabulary.loader import load_vocabulary
+from odise_cli.vocabulary.vocabulary import Vocabulary
+from odise_cli.writers.atomic import write_atomic
+from odise_cli.writers.finished_run import FinishedRun
+from odise_cli.writers.layout import image_file
+
+_TRAINING_VOCABULARY = "coco133"
+_MAX_READERS = 8
+_READ_AHEAD = 2
+"""Images read ahead for each reader: bounds the memory."""
+_MEASURES = {"panoptic": "PQ", "instances": "mAP", "semantic": "mIoU"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pair:
+    """One image of the dataset and the prediction for it."""
+
+    name: str
+    predicted_name: str
+
+
+def self_check(config: EvaluateConfig) -> SelfCheckReport:
+    """Count what the dataset has against what its owner publishes.
+
+    Raises:
+        MissingDataError: so much is missing that nothing can be counted.
+    """
+    source = open_dataset(config)
+    return SelfCheckReport(dataset=source.name, counts=source.dataset.counts)
+
+
+def run_evaluate(
+    config: EvaluateConfig,
+    *,
+    on_notice: Callable[[str], None],
+    on_progress: Callable[[int, int, int], None],
+) -> EvaluationReport:
+    """Score the predictions of every image, and write the report if a folder was given.
+
+    Args:
+        config: what was asked for.
+        on_notice: told, once each, what the user should know.
+        on_progress: told (done, failed, total) after each image; none ever fails.
+
+    Raises:
+        OdiseError: the dataset, the predictions or both do not allow a figure that is right.
+    """
+    source = open_dataset(config)
+    if config.predictions is None:
+        raise UsageError(
+            "--predictions: was not given. Expected an output folder of odise segment: running "
+            "a model over a dataset is not built into odise evaluate yet. Type these two "
+            f"commands instead:\n{source.commands(config)}"
+        )
+    with FinishedRun.open(config.predictions) as run:
+        names = source.dataset.image_names[: config.limit]
+        pairing = _check_predictions(source, run, names)
+        scorers, notices = _scorers(source, run)
+        notices += _notices(source, run, pairing)
+        for notice in notices:
+            on_notice(notice)
+        pairs = [
+            _Pair(name=name, predicted_name=predicted)
+            for name, predicted in zip(names, pairing.predicted_names, strict=True)
+        ]
+        for number, (truth, predicted) in enumerate(_read_pairs(source, run, pairs)):
+            scorers.update(number, truth, predicted)
+            on_progress(number + 1, 0, len(pairs))
+        report = _report(config, source, run, scorers, notices, num_images=len(pairs))
+    if config.out is not None:
+        text = json.dumps(report.to_json(), indent=1, allow_nan=False)
+        write_atomic(config.out / "report.json", text.encode() + b"\n")
+        write_atomic(config.out / "report.md", report.to_markdown().encode())
+    return report
+
+
+def _check_predictions(source: DatasetSource, run: FinishedRun, names: Sequence[str]) -> Pairing:
+    """Find the prediction of each image.
+
+    Raises:
+        UsageError: other words than the dataset's, or an image without a prediction.
+    """
+    folder = str(run.path)
+    check_same_categories(
+        source.vocabulary.categories, run.run.categories(), dataset=source.name, folder=folder
+    )
+    pairing = pair_images(names, list(run.rows), dataset=source.name, folder=folder)
+    failed = [name for name in pairing.predicted_names if run.rows[name].status == "failed"]
+    if failed:
+        error = json.loads(run.manifest_line(failed[0]))["error"]
+        raise UsageError(
+            f"{folder}: {len(failed):,} images of {source.name} failed in odise segment, the "
+            f"first is {failed[0]!r} ({error}). Expected a result for every image. Mend them and "
+            "segment again."
+        )
+    return pairing
+
+
+def _scorers(source: DatasetSource, run: FinishedRun) -> tuple[Scorers, list[str]]:
+    """What can be measured, and a notice of each figure that cannot.
+
+    Raises:
+        UsageError: nothing can.
+    """
+    possible = ["panoptic", "instances", "semantic"]
+    if not source.dataset.has_panoptic:
+        possible = ["semantic"]
+    measured = [name for name in possible if name in run.run.outputs]
+    if not measured:
+        raise UsageError(
+            f"{run.path}: holds {', '.join(run.run.outputs)}, of which {source.name} has no ground "
+            f"truth. Expected {' or '.join(possible)}. Segment again with --write "
+            f"{','.join(possible)}."
+        )
+    categories = source.vocabulary.categories
+    is_thing = np.array([category.isthing for category in categories], bool)
+    scorers = Scorers(
+        is_thing=is_thing,
+        panoptic=PanopticQuality(len(categories)) if "panoptic" in measured else None,
+        instances=AveragePrecision(is_thing) if "instances" in measured else None,
+        semantic=MeanIoU(len(categories)) if "semantic" in measured else None,
+    )
+    return scorers, [
+        f"{_MEASURES[name]} is not measured: {run.path} holds no {name} (--write {name})."
+        for name in possible
+        if name not in measured
+    ]
+
+
+def _notices(source: DatasetSource, run: FinishedRun, pairing: Pairing) -> list[str]:
+    """What does not stop an evaluation and has to be known with its figures."""
+    notices = []
+    if pairing.unused_names:
+        notices.append(
+            f"{run.path}: {len(pairing.unused_names):,} predictions belong to no image that is "
+            f"scored ({pairing.unused_names[0]!r}) and are left out."
+        )
+    words = {category.id: category.words for category in source.vocabulary.categories}
+    changed = [c.name for c in run.run.categories() if set(c.words) != set(words[c.id])]
+    if changed:
+        notices.append(
+            f"{run.path}: {len(changed):,} categories ({changed[0]!r}) have other synonyms than "
+            f"the vocabulary of {source.name}: figures do not compare with published ones."
+        )
+    return notices
+
+
+def _read_pairs(
+    source: DatasetSource, run: FinishedRun, pairs: Sequence[_Pair]
+) -> Iterator[tuple[Labels, Labels]]:
+    """Ground truth and prediction of each image, in order, a bounded number read ahead."""
+    ids = [category.id for category in run.run.categories()]
+    index_of_id = {category.id: k for k, category in enumerate(source.vocabulary.categories)}
+
+    def read(pair: _Pair) -> tuple[Labels, Labels]:
+        truth = source.dataset.read(pair.name)
+        saved = _saved_image(run, pair.predicted_name)
+        predicted = read_prediction(saved, ids=ids, index_of_id=index_of_id)
+        _check_sizes(pair, truth, predicted, run)
+        return truth, predicted
+
+    num_readers = min(_MAX_READERS, os.cpu_count() or 1)
+    waiting: deque[Future[tuple[Labels, Labels]]] = deque()
+    with ThreadPoolExecutor(num_readers) as pool:
+        try:
+            for pair in pairs:
+                waiting.append(pool.submit(read, pair))
+                if len(waiting) > _READ_AHEAD * num_readers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _saved_image(run: FinishedRun, name: str) -> SavedImage:
+    entry: dict[str, Any] = json.loads(run.journal_line(name))
+    stem, outputs = run.rows[name].stem, run.run.outputs
+    return SavedImage(
+        where=run.path,
+        panoptic_png=image_file(run.path, "panoptic", stem) if "panoptic" in outputs else None,
+        segments_info=entry["panoptic"]["segments_info"] if "panoptic" in outputs else (),
+        semantic_png=image_file(run.path, "semantic", stem) if "semantic" in outputs else None,
+        instances=entry.get("instances"),
+    )
+
+
+def _check_sizes(pair: _Pair, truth: Labels, predicted: Labels, run: FinishedRun) -> None:
+    sizes = [map_HW.shape for map_HW in (predicted.panoptic_HW, predicted.semantic_HW)
+             if map_HW is not None]  # fmt: skip
+    sizes += [tuple(mask.rle["size"]) for mask in predicted.instances or ()]
+    for size in sizes:
+        if size != truth.size:
+            raise UsageError(
+                f"{run.path}: the prediction for {pair.predicted_name!r} is {size} (height, "
+                f"width), its ground truth is {truth.size}. Expected the same size. Segment the "
+                "dataset's own images, not resized or turned ones."
+            )
+
+
+def _report(
+    config: EvaluateConfig,
+    source: DatasetSource,
+    run: FinishedRun,
+    scorers: Scorers,
+    notices: Sequence[str],
+    *,
+    num_images: int,
+) -> EvaluationReport:
+    scores = scorers.compute()
+    categories = source.vocabulary.categories
+    training = load_vocabulary([_TRAINING_VOCABULARY])[0].categories
+    split = {}
+    for name, is_seen in (
+        ("exact_name", is_seen_by_exact_name(categories, training)),
+        ("normalised_name", is_seen_by_normalised_name(categories, training)),
+    ):
+        split[name] = {
+            side: {"num_categories": int(is_wanted.sum()), **scores.figures_of(is_wanted)}
+            for side, is_wanted in (("seen", is_seen), ("unseen", ~is_seen))
+        }
+    dataset = source.dataset
+    return EvaluationReport(
+        dataset=source.name,
+        num_images=num_images,
+        num_dataset_images=dataset.num_published_images or len(dataset.image_names),
+        figures=scores.figures(),
+        published=PUBLISHED.get(source.name, {}),
+        seen_split=split,
+        categories=scores.category_rows(categories),
+        without_truth=scores.without_truth(categories),
+        protocol=_protocol(config, source, run),
+        notices=tuple(notices),
+        out=config.out,
+    )
+
+
+def _protocol(config: EvaluateConfig, source: DatasetSource, run: FinishedRun) -> dict[str, Any]:
+    """What the figures were measured with."""
+    model = run.run.settings.get("model")
+    resize = {}
+    if isinstance(model, dict) and {"short_side", "long_side"} <= model.keys():
+        resize = {"short_side_px": model["short_side"], "long_side_px": model["long_side"]}
+    predicted = Vocabulary(categories=tuple(run.run.categories()), word_sources=())
+    return {
+        "scored_at": "the size of the ground truth",
+        "resized_for_the_model": resize,
+        "vocabulary": list(source.vocab),
+        "num_categories": len(source.vocabulary.categories),
+        "vocabulary_sha256": source.vocabulary.sha256,
+        "predictions_vocabulary_sha256": predicted.sha256,
+        "training_vocabulary": _TRAINING_VOCABULARY,
+        "void": list(config.void) if config.dataset == "label-png" else None,
+        "model": run.run.info.get("model"),
+        "weights": run.run.settings.get("weights"),
+        "predictions": str(Path(run.path)),
+        "predictions_settings_sha256": run.run.sha256,
+        "rules": {
+            "PQ": "COCO panoptic API: IoU > 0.5, void out of the union, predictions mostly on "
+            "void or crowd dropped; a category with false positives alone counts as 0, and is "
+            "left out of PQ_with_truth",
+            "mAP": "pycocotools, masks, at most 100 detections of an image and category, things",
+            "mIoU": "one confusion matrix over all images, categories with ground truth",
+        },
+    }

@@ -1,0 +1,173 @@
+"""Scores by category become the named figures of a report, in percent.
+
+Knows what figures are called; does not know where labels come from.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odise_cli.evaluation.average_precision import (
+    AveragePrecision,
+    PrecisionScores,
+    mean_precision,
+    thing_instances,
+)
+from odise_cli.evaluation.mean_iou import MeanIoU, SemanticScores
+from odise_cli.evaluation.panoptic_quality import PanopticQuality, PanopticScores
+from odise_cli.structures import Category, Labels
+
+_DECIMALS = 10
+"""Of a percentage: beyond it there is only the order of a sum."""
+
+
+@dataclass(kw_only=True)
+class Scorers:
+    """The accumulators of one evaluation; None where nothing is to be measured."""
+
+    is_thing: NDArray[np.bool_]
+    """[K] of the dataset's categories."""
+    panoptic: PanopticQuality | None
+    instances: AveragePrecision | None
+    semantic: MeanIoU | None
+
+    def update(self, image: int, truth: Labels, predicted: Labels) -> None:
+        """Add one image; `image` is a number that no other has."""
+        if self.panoptic is not None:
+            assert truth.panoptic_HW is not None
+            assert predicted.panoptic_HW is not None
+            self.panoptic.update(
+                truth.panoptic_HW, truth.regions, predicted.panoptic_HW, predicted.regions
+            )
+        if self.semantic is not None:
+            assert truth.semantic_HW is not None
+            assert predicted.semantic_HW is not None
+            self.semantic.update(truth.semantic_HW, predicted.semantic_HW)
+        if self.instances is not None:
+            assert predicted.instances is not None
+            true_instances = (
+                thing_instances(truth, self.is_thing)
+                if truth.instances is None
+                else truth.instances
+            )
+            self.instances.update(image, true_instances, predicted.instances)
+
+    def compute(self) -> "Scores":
+        """The scores of the images so far."""
+        return Scores(
+            is_thing=self.is_thing,
+            panoptic=self.panoptic.compute() if self.panoptic else None,
+            instances=self.instances.compute() if self.instances else None,
+            semantic=self.semantic.compute() if self.semantic else None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Scores by category of whatever was measured."""
+
+    is_thing: NDArray[np.bool_]
+    panoptic: PanopticScores | None = None
+    instances: PrecisionScores | None = None
+    semantic: SemanticScores | None = field(default=None)
+
+    def figures(self) -> dict[str, float | None]:
+        """The figures over all categories by name; None where there is nothing to average."""
+        figures: dict[str, float] = {}
+        if self.panoptic is not None:
+            everything = np.ones_like(self.is_thing)
+            for suffix, is_wanted in (
+                ("", everything),
+                ("_things", self.is_thing),
+                ("_stuff", ~self.is_thing),
+                ("_with_truth", self.panoptic.has_truth),
+            ):
+                average = self.panoptic.average(is_wanted)
+                figures |= {
+                    f"PQ{suffix}": average.pq,
+                    f"SQ{suffix}": average.sq,
+                    f"RQ{suffix}": average.rq,
+                }
+        if (scores := self.instances) is not None:
+            figures |= {
+                "mAP": mean_precision(scores.ap),
+                "AP50": mean_precision(scores.ap50),
+                "AP75": mean_precision(scores.ap75),
+                "AP_small": mean_precision(scores.ap_small),
+                "AP_medium": mean_precision(scores.ap_medium),
+                "AP_large": mean_precision(scores.ap_large),
+            }
+        if self.semantic is not None:
+            figures |= {
+                "mIoU": self.semantic.mean_iou(np.ones_like(self.is_thing)),
+                "fwIoU": self.semantic.frequency_weighted_iou,
+                "pixel_accuracy": self.semantic.pixel_accuracy,
+                "mean_accuracy": self.semantic.mean_accuracy,
+            }
+        return {name: percent(value) for name, value in figures.items()}
+
+    def figures_of(self, is_wanted: NDArray[np.bool_]) -> dict[str, float | None]:
+        """The headline figures over some categories, [K], by the same rules."""
+        figures: dict[str, float] = {}
+        if self.panoptic is not None:
+            figures["PQ"] = self.panoptic.average(is_wanted).pq
+        if self.instances is not None:
+            figures["mAP"] = mean_precision(self.instances.ap[is_wanted])
+        if self.semantic is not None:
+            figures["mIoU"] = self.semantic.mean_iou(is_wanted)
+        return {name: percent(value) for name, value in figures.items()}
+
+    def category_rows(self, categories: Sequence[Category]) -> list[dict[str, Any]]:
+        """Every category's figures, by name."""
+        columns: dict[str, NDArray[np.float64]] = {}
+        if (panoptic := self.panoptic) is not None:
+            columns |= {"PQ": panoptic.pq, "RQ": panoptic.rq}
+            columns["SQ"] = np.where(panoptic.is_counted, panoptic.sq, np.nan)
+        if self.instances is not None:
+            columns |= {"AP": self.instances.ap, "AP50": self.instances.ap50}
+        if self.semantic is not None:
+            columns |= {"IoU": self.semantic.iou, "accuracy": self.semantic.accuracy}
+        rows = []
+        for index, category in enumerate(categories):
+            row: dict[str, Any] = {
+                "id": category.id,
+                "name": category.name,
+                "isthing": category.isthing,
+            }
+            row |= {name: percent(float(values[index])) for name, values in columns.items()}
+            if self.panoptic is not None:
+                row |= {
+                    "num_matched": int(self.panoptic.num_matched[index]),
+                    "num_spurious": int(self.panoptic.num_spurious[index]),
+                    "num_missed": int(self.panoptic.num_missed[index]),
+                }
+            if self.semantic is not None:
+                row["num_true_px"] = int(self.semantic.num_true[index])
+            rows.append(row)
+        return rows
+
+    def without_truth(self, categories: Sequence[Category]) -> dict[str, list[str]]:
+        """By what was measured, the names of the categories that have no ground truth."""
+        measured = {
+            "panoptic": None if self.panoptic is None else self.panoptic.has_truth,
+            "instances": (
+                None if self.instances is None else self.instances.has_truth | ~self.is_thing
+            ),
+            "semantic": None if self.semantic is None else self.semantic.has_truth,
+        }
+        return {
+            name: [
+                c.name for c, is_there in zip(categories, has_truth, strict=True) if not is_there
+            ]
+            for name, has_truth in measured.items()
+            if has_truth is not None
+        }
+
+
+def percent(value: float) -> float | None:
+    """A share as a percentage that JSON can hold; None for NaN."""
+    return None if math.isnan(value) else round(100 * value, _DECIMALS)

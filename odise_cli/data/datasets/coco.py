@@ -1,0 +1,135 @@
+"""COCO's validation set of 2017: panoptic, semantic and instance ground truth.
+
+    coco/
+    ├── val2017/*.jpg
+    └── annotations/
+        ├── panoptic_val2017.json
+        ├── panoptic_val2017/*.png       or coco/panoptic_val2017/*.png
+        └── instances_val2017.json
+
+Instances come from the detection annotations, whose masks may overlap; semantic labels from the
+panoptic ones.
+
+Source: https://cocodataset.org/#format-data.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from pycocotools import mask as coco_mask
+
+from odise_cli.data.datasets.coco_panoptic import open_coco_panoptic
+from odise_cli.data.datasets.dataset import Dataset, find_folder, read_json, require
+from odise_cli.errors import UsageError
+from odise_cli.structures import Category, Count, InstanceMask, Labels
+
+ORIGIN: Final = "https://cocodataset.org/#download"
+NUM_IMAGES: Final = 5000
+_PANOPTIC, _INSTANCES = "panoptic_val2017", "instances_val2017.json"
+_REQUIRED: Final = {
+    "images": ("id", "file_name"),
+    "annotations": ("id", "image_id", "category_id", "segmentation", "area", "iscrowd"),
+}
+
+
+def open_coco(data: Path, categories: Sequence[Category]) -> Dataset:
+    """The validation set below `data`.
+
+    Args:
+        data: holds `coco`, or is it.
+        categories: the 133 categories with COCO's ids, `coco133`.
+
+    Raises:
+        MissingDataError: a part of it is not there.
+        UsageError: the files contradict each other.
+    """
+    root = find_folder(data, "coco", marker=f"annotations/{_PANOPTIC}.json", origin=ORIGIN)
+    masks = root / "annotations" / _PANOPTIC
+    if not masks.is_dir():
+        masks = require(root / _PANOPTIC, origin=f"{ORIGIN} (a zip in the panoptic zip)")
+    images = root / "val2017"
+    panoptic = open_coco_panoptic(
+        root / "annotations" / f"{_PANOPTIC}.json",
+        masks,
+        categories,
+        images=images,
+        num_published_images=NUM_IMAGES,
+    )
+    path = require(root / "annotations" / _INSTANCES, origin=ORIGIN)
+    document = read_json(path, required=_REQUIRED)
+    entries: dict[int, list[Mapping[str, Any]]] = {image["id"]: [] for image in document["images"]}
+    for entry in document["annotations"]:
+        entries.setdefault(entry["image_id"], []).append(entry)
+    id_of_name = {image["file_name"]: image["id"] for image in document["images"]}
+    unknown = [name for name in panoptic.image_names if name not in id_of_name]
+    if unknown:
+        raise UsageError(
+            f"{path}: does not know the image {unknown[0]!r}, nor {len(unknown) - 1} more of "
+            f"{_PANOPTIC}.json. Expected the same images in both. Download both again."
+        )
+    index_of_id = {category.id: index for index, category in enumerate(categories)}
+
+    def read(name: str) -> Labels:
+        labels = panoptic.read(name)
+        assert labels.size is not None
+        masks = tuple(
+            annotation_to_mask(entry, index_of_id, labels.size, where=path)
+            for entry in entries[id_of_name[name]]
+        )
+        return replace(labels, instances=masks)
+
+    present = {file.name for file in images.glob("*.jpg")}
+    missing = tuple(name for name in panoptic.image_names if name not in present)
+    return replace(
+        panoptic,
+        read=read,
+        counts=(
+            Count(
+                what="val2017/*.jpg",
+                found=len(present),
+                published=NUM_IMAGES,
+                missing=missing,
+            ),
+            *panoptic.counts,
+            Count(what=f"images in {_INSTANCES}", found=len(id_of_name), published=NUM_IMAGES),
+        ),
+    )
+
+
+def annotation_to_mask(
+    entry: Mapping[str, Any],
+    index_of_id: Mapping[int, int],
+    size: tuple[int, int],
+    *,
+    where: Path,
+) -> InstanceMask:
+    """One detection annotation; its segmentation is polygons, plain or compressed RLE.
+
+    Raises:
+        UsageError: the category is unknown, or the mask has another size than the image.
+    """
+    if entry["category_id"] not in index_of_id:
+        raise UsageError(
+            f"{where}: the annotation {entry['id']} has the category_id {entry['category_id']}, "
+            "which is no category. Expected COCO's ids. Download the file again."
+        )
+    segmentation = entry["segmentation"]
+    if isinstance(segmentation, list):
+        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))
+    elif isinstance(segmentation["counts"], list):
+        rle = coco_mask.frPyObjects(segmentation, *segmentation["size"])
+    else:
+        rle = dict(segmentation)
+    if tuple(rle["size"]) != size:
+        raise UsageError(
+            f"{where}: the mask of annotation {entry['id']} is {tuple(rle['size'])} (height, "
+            f"width), its image is {size}. Expected the same size. Download the file again."
+        )
+    return InstanceMask(
+        category=index_of_id[entry["category_id"]],
+        rle=rle,
+        area_px=entry["area"],
+        iscrowd=bool(entry["iscrowd"]),
+    )

@@ -1,0 +1,207 @@
+"""Any ground truth in COCO's panoptic format: a JSON file and a folder of PNGs.
+
+Source: https://cocodataset.org/#format-data, "Panoptic Segmentation". Areas and boxes of the
+JSON are not used: pixels are counted.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odise_cli.data.datasets.dataset import Dataset, read_json
+from odise_cli.data.label_images import read_id_png
+from odise_cli.data.names import natural_key
+from odise_cli.errors import UsageError
+from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels, Region
+
+_REQUIRED: Final = {
+    "images": ("id", "file_name"),
+    "annotations": ("image_id", "file_name", "segments_info"),
+    "categories": ("id",),
+}
+
+
+def open_coco_panoptic(
+    annotations: Path,
+    masks: Path,
+    categories: Sequence[Category],
+    *,
+    images: Path | None = None,
+    num_published_images: int | None = None,
+) -> Dataset:
+    """The images of an annotation file.
+
+    Args:
+        annotations: the JSON file.
+        masks: the folder of its PNGs.
+        categories: what its category ids are called.
+        images: the folder of the images, if known.
+        num_published_images: how many the owner publishes, if known.
+
+    Raises:
+        MissingDataError: a file is not there.
+        UsageError: the JSON contradicts itself or the categories.
+    """
+    document = read_json(annotations, required=_REQUIRED)
+    _check_categories(document["categories"], categories, where=annotations)
+    names = {image["id"]: image["file_name"] for image in document["images"]}
+    entries: dict[str, Mapping[str, Any]] = {}
+    for entry in document["annotations"]:
+        image_id = entry["image_id"]
+        if image_id not in names:
+            raise UsageError(
+                f"{annotations}: has annotations of the image_id {image_id}, which is not among "
+                "its images. Expected an entry in both. Download the file again."
+            )
+        if names[image_id] in entries:
+            raise UsageError(
+                f"{annotations}: has {names[image_id]!r} (image_id {image_id}) twice. Expected "
+                "every image once. Remove one of the annotations."
+            )
+        entries[names[image_id]] = entry
+    unannotated = [name for name in names.values() if name not in entries]
+    if unannotated:
+        raise UsageError(
+            f"{annotations}: has no annotation of {unannotated[0]!r}, nor of "
+            f"{len(unannotated) - 1} more of its images. Expected one for each. "
+            "Remove them from its images."
+        )
+    files = {name: masks / entry["file_name"] for name, entry in entries.items()}
+    present = {path.name for path in masks.glob("*.png")}
+    missing = tuple(path.name for path in files.values() if path.name not in present)
+    index_of_id = {category.id: index for index, category in enumerate(categories)}
+
+    def read(name: str) -> Labels:
+        return read_labels(
+            files[name], entries[name]["segments_info"], index_of_id, where=annotations
+        )
+
+    return Dataset(
+        categories=tuple(categories),
+        image_names=tuple(sorted(entries, key=natural_key)),
+        read=read,
+        counts=(
+            Count(
+                what=f"images in {annotations.name}",
+                found=len(names),
+                published=num_published_images,
+            ),
+            Count(
+                what=f"label maps in {masks.name}/",
+                found=len(files) - len(missing),
+                published=len(files),
+                missing=missing,
+            ),
+            Count(what="categories", found=len(document["categories"]), published=len(categories)),
+        ),
+        num_published_images=num_published_images,
+        has_panoptic=True,
+        images=images,
+    )
+
+
+def read_labels(
+    png: Path,
+    segments_info: Sequence[Mapping[str, Any]],
+    index_of_id: Mapping[int, int],
+    *,
+    where: Path,
+) -> Labels:
+    """The labels of one image; the semantic map is that of the regions' categories.
+
+    Args:
+        png: the id map.
+        segments_info: what the JSON says of its regions.
+        index_of_id: the category index of each category id.
+        where: the JSON file, for messages.
+
+    Raises:
+        MissingDataError: there is no such PNG.
+        UsageError: ids of PNG and JSON differ, occur twice, or have an unknown category.
+    """
+    panoptic_HW = read_id_png(png)
+    regions = segments_info_to_regions(segments_info, index_of_id, png=png, where=where)
+    ids = check_same_ids(panoptic_HW, regions, png=png, where=where)
+    category_of = {0: VOID_CATEGORY, **{region.id: region.category for region in regions}}
+    categories = np.array([category_of[region_id] for region_id in ids.tolist()], np.uint16)
+    semantic_HW = categories[np.searchsorted(ids, panoptic_HW)]
+    return Labels(panoptic_HW=panoptic_HW, regions=regions, semantic_HW=semantic_HW)
+
+
+def segments_info_to_regions(
+    segments_info: Sequence[Mapping[str, Any]],
+    index_of_id: Mapping[int, int],
+    *,
+    png: Path,
+    where: Path,
+) -> tuple[Region, ...]:
+    """What a JSON says of the regions of an id map, in its order.
+
+    Raises:
+        UsageError: an id occurs twice, is 0 (void), or has an unknown category.
+    """
+    regions: dict[int, Region] = {}
+    for info in segments_info:
+        region_id, category_id = info["id"], info["category_id"]
+        if region_id in regions or region_id == 0:
+            found = "is void" if region_id == 0 else "is listed twice"
+            raise UsageError(
+                f"{where}: the segment id {region_id} of {png.name} {found}. Expected different "
+                "ids from 1. Correct the file, or make it again."
+            )
+        if category_id not in index_of_id:
+            raise UsageError(
+                f"{where}: the segment {region_id} of {png.name} has the category_id "
+                f"{category_id}, which is no category. Expected ids of the vocabulary. "
+                "Give the vocabulary that the file was made with."
+            )
+        regions[region_id] = Region(
+            id=region_id,
+            category=index_of_id[category_id],
+            iscrowd=bool(info.get("iscrowd", 0)),
+        )
+    return tuple(regions.values())
+
+
+def check_same_ids(
+    panoptic_HW: NDArray[np.int32], regions: Sequence[Region], *, png: Path, where: Path
+) -> NDArray[np.int32]:
+    """The ids of void, if any, and of all regions in an id map, ascending.
+
+    Raises:
+        UsageError: the map has an id that is no region, or the reverse.
+    """
+    flat = panoptic_HW.ravel()
+    # The distinct ids of the runs, which are few, instead of those of all pixels.
+    ids = np.unique(flat[np.flatnonzero(np.diff(flat, prepend=-1))])
+    found, listed = set(ids.tolist()) - {0}, {region.id for region in regions}
+    if found - listed:
+        raise UsageError(
+            f"{png}: has pixels of the segment id {min(found - listed)}, which {where} does not "
+            "list. Expected the same ids in both. Make or download both files again."
+        )
+    if listed - found:
+        raise UsageError(
+            f"{where}: lists the segment id {min(listed - found)} of {png}, which has no such "
+            "pixel. Expected the same ids in both. Make or download both files again."
+        )
+    return ids
+
+
+def _check_categories(
+    entries: Sequence[Mapping[str, Any]], categories: Sequence[Category], *, where: Path
+) -> None:
+    """Refuse a vocabulary with other ids or thing flags than the annotation file."""
+    wanted = {category.id: category.isthing for category in categories}
+    found = {entry["id"]: bool(entry.get("isthing", 1)) for entry in entries}
+    for category_id in sorted(wanted.keys() | found.keys()):
+        if wanted.get(category_id) != found.get(category_id):
+            kinds = {True: "a thing", False: "stuff", None: "absent"}
+            raise UsageError(
+                f"{where}: the category id {category_id} is {kinds[found.get(category_id)]}, in "
+                f"the vocabulary it is {kinds[wanted.get(category_id)]}. Expected the same ids "
+                "and thing flags. Give the vocabulary of this file."
+            )

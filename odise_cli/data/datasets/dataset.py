@@ -1,0 +1,137 @@
+"""What a dataset is to an evaluation, and what all readers share.
+
+Knows folders and label maps; does not know vocabularies' files or predictions.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odise_cli.errors import MissingDataError, UsageError
+from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Images with ground truth, which is read one image at a time."""
+
+    categories: tuple[Category, ...]
+    image_names: tuple[str, ...]
+    """Relative paths with `/`, all different, in the order of a search for images."""
+    read: Callable[[str], Labels]
+    """The ground truth of the image of this name; may be called from several threads."""
+    counts: tuple[Count, ...]
+    """What `--self-check` says."""
+    num_published_images: int | None
+    """None where nobody says."""
+    has_panoptic: bool
+    """Whether the ground truth tells regions apart, not categories alone."""
+    images: Path | None
+    """The folder of the images; None if it is unknown: scoring needs none."""
+
+
+def find_folder(data: Path, name: str, *, marker: str, origin: str) -> Path:
+    """The folder `name` of a download, below `data` or `data` itself.
+
+    Args:
+        data: what the user gave.
+        name: how the download calls its folder.
+        marker: a path in it by which it is known.
+        origin: where its owner publishes it.
+
+    Raises:
+        MissingDataError: neither has the marker.
+    """
+    for folder in (data / name, data):
+        if (folder / marker).exists():
+            return folder
+    raise MissingDataError(
+        f"{data / name}: has no {marker}. Expected the folder as it is published. "
+        f"Get it from {origin}, or give the folder that holds {name}/ with --data."
+    )
+
+
+def require(path: Path, *, origin: str) -> Path:
+    """A part of a dataset that has to be there.
+
+    Raises:
+        MissingDataError: it is not.
+    """
+    if not path.exists():
+        raise MissingDataError(
+            f"{path}: is not there. Expected a part of the dataset. Get it from {origin}."
+        )
+    return path
+
+
+def read_json(path: Path, *, required: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """An annotation file: lists of objects, each with some keys.
+
+    Args:
+        path: the JSON file.
+        required: the keys that every object of each list must have.
+
+    Raises:
+        MissingDataError: there is no such file.
+        UsageError: it is no JSON, has not these lists, or an object lacks a key.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise MissingDataError(
+            f"{path}: is not there. Expected an annotation file. Check the path."
+        ) from error
+    except ValueError as error:
+        raise UsageError(
+            f"{path}: is no JSON: {error}. Expected an annotation file. Download it again."
+        ) from error
+    for name, keys in required.items():
+        entries = document.get(name) if isinstance(document, dict) else None
+        if not isinstance(entries, list):
+            raise UsageError(
+                f"{path}: has no list {name!r}. Expected COCO's format. Check the path."
+            )
+        for number, entry in enumerate(entries):
+            lacking = [key for key in keys if not isinstance(entry, dict) or key not in entry]
+            if lacking:
+                raise UsageError(
+                    f"{path}: {name}[{number}] has no {lacking[0]!r}. Expected COCO's format. "
+                    "Correct the file, or download it again."
+                )
+    return dict(document)
+
+
+def value_to_category(
+    labels_HW: NDArray[np.int32],
+    category_of_value: Mapping[int, int],
+    *,
+    where: Path,
+    advice: str = "Check the vocabulary.",
+) -> NDArray[np.uint16]:
+    """The [H, W] category index of each pixel of a label map.
+
+    Args:
+        labels_HW: [H, W] values of the file, from 0.
+        category_of_value: the category index of each value, 65535 for void.
+        where: the file, for messages.
+        advice: the last sentence of the message.
+
+    Raises:
+        UsageError: a pixel has a value that is no category.
+    """
+    table = np.full(max(int(labels_HW.max()), *category_of_value) + 1, -1, np.int64)
+    table[list(category_of_value)] = list(category_of_value.values())
+    categories_HW = table[labels_HW]
+    if (categories_HW < 0).any():
+        value = int(labels_HW[categories_HW < 0][0])
+        voids = [str(v) for v, category in category_of_value.items() if category == VOID_CATEGORY]
+        raise UsageError(
+            f"{where}: has pixels of the value {value}, which is no category. Expected ids of the "
+            f"vocabulary, or void: {', '.join(voids)}. {advice}"
+        )
+    return categories_HW.astype(np.uint16)

@@ -1,0 +1,90 @@
+"""Saved results of one image as labels of a dataset, with its category indices.
+
+Reads the files and annotations of `odise segment`; does not know where a run folder keeps them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from odise_cli.data.datasets.coco_panoptic import check_same_ids, segments_info_to_regions
+from odise_cli.data.datasets.dataset import value_to_category
+from odise_cli.data.label_images import read_id_png, read_label_png
+from odise_cli.errors import UsageError
+from odise_cli.structures import VOID_CATEGORY, InstanceMask, Labels, Region
+
+_ADVICE = "Segment the image again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedImage:
+    """What a run says of one image; parts that it did not write are None."""
+
+    where: Path
+    """The run's folder, for messages."""
+    panoptic_png: Path | None
+    segments_info: Sequence[Mapping[str, Any]]
+    semantic_png: Path | None
+    instances: Sequence[Mapping[str, Any]] | None
+    """COCO detection results."""
+
+
+def read_prediction(
+    saved: SavedImage, *, ids: Sequence[int], index_of_id: Mapping[int, int]
+) -> Labels:
+    """The labels that a run gave to an image.
+
+    Args:
+        saved: the image's files and annotations.
+        ids: the category ids of the run's vocabulary, whose order semantic maps count.
+        index_of_id: the dataset's category index of each id.
+
+    Raises:
+        MissingDataError: a file is not there.
+        UsageError: the files contradict each other, or have an unknown category.
+    """
+    panoptic_HW: NDArray[np.int32] | None = None
+    semantic_HW: NDArray[np.uint16] | None = None
+    regions: tuple[Region, ...] = ()
+    if (png := saved.panoptic_png) is not None:
+        panoptic_HW = read_id_png(png)
+        regions = segments_info_to_regions(
+            saved.segments_info, index_of_id, png=png, where=saved.where
+        )
+        check_same_ids(panoptic_HW, regions, png=png, where=saved.where)
+    if (png := saved.semantic_png) is not None:
+        category_of_value = {place: index_of_id[id_] for place, id_ in enumerate(ids)}
+        category_of_value[VOID_CATEGORY] = VOID_CATEGORY
+        semantic_HW = value_to_category(
+            read_label_png(png), category_of_value, where=png, advice=_ADVICE
+        )
+    return Labels(
+        panoptic_HW=panoptic_HW,
+        regions=regions,
+        semantic_HW=semantic_HW,
+        instances=None if saved.instances is None else _masks(saved, index_of_id),
+    )
+
+
+def _masks(saved: SavedImage, index_of_id: Mapping[int, int]) -> tuple[InstanceMask, ...]:
+    assert saved.instances is not None
+    for result in saved.instances:
+        if result["category_id"] not in index_of_id:
+            raise UsageError(
+                f"{saved.where}: an instance of image_id {result['image_id']} has the category_id "
+                f"{result['category_id']}, which is no category. Expected ids of the vocabulary. "
+                f"{_ADVICE}"
+            )
+    return tuple(
+        # Without the area: a result's box would give another one than its mask.
+        InstanceMask(
+            category=index_of_id[result["category_id"]],
+            rle=result["segmentation"],
+            score=result["score"],
+        )
+        for result in saved.instances
+    )
