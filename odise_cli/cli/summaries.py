@@ -113,7 +113,7 @@ def self_check_text(report: SelfCheckReport) -> str:
         published = "–" if count.published is None else f"{count.published:,}"
         state = "ok" if count.is_complete else "INCOMPLETE"
         rows.append([count.what, f"{count.found:,}", published, state])
-        missing += [f"  missing from {count.what}: {name}" for name in count.missing]
+        missing += [f"  missing of {count.what}: {name}" for name in count.missing]
     lines = _table_lines([report.dataset, "found", "expected", ""], rows)
     lines += missing[:_NUM_MISSING_SHOWN]
     if len(missing) > _NUM_MISSING_SHOWN:

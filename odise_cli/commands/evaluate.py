@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -216,8 +215,8 @@ def _saved_image(run: FinishedRun, name: str) -> SavedImage:
 
 
 def _check_sizes(pair: _Pair, truth: Labels, predicted: Labels, run: FinishedRun) -> None:
-    sizes = [map_HW.shape for map_HW in (predicted.panoptic_HW, predicted.semantic_HW)
-             if map_HW is not None]  # fmt: skip
+    maps = [predicted.panoptic_HW, predicted.semantic_HW]
+    sizes = [map_HW.shape for map_HW in maps if map_HW is not None]
     sizes += [tuple(mask.rle["size"]) for mask in predicted.instances or ()]
     for size in sizes:
         if size != truth.size:
@@ -283,7 +282,7 @@ def _protocol(config: EvaluateConfig, source: DatasetSource, run: FinishedRun) -
         "void": list(config.void) if config.dataset == "label-png" else None,
         "model": run.run.info.get("model"),
         "weights": run.run.settings.get("weights"),
-        "predictions": str(Path(run.path)),
+        "predictions": str(run.path),
         "predictions_settings_sha256": run.run.sha256,
         "rules": {
             "PQ": "COCO panoptic API: IoU > 0.5, void out of the union, predictions mostly on "

@@ -5,7 +5,7 @@ Knows what figures are called; does not know where labels come from.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,7 @@ class Scores:
     is_thing: NDArray[np.bool_]
     panoptic: PanopticScores | None = None
     instances: PrecisionScores | None = None
-    semantic: SemanticScores | None = field(default=None)
+    semantic: SemanticScores | None = None
 
     def figures(self) -> dict[str, float | None]:
         """The figures over all categories by name; None where there is nothing to average."""

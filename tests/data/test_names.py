@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odise_cli.data.names import printable
+from odise_cli.data.names import natural_key, printable
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,15 @@ def test_any_file_name_becomes_one_line_of_strict_utf_8(raw: bytes) -> None:
     assert json.loads(json.dumps(text, ensure_ascii=False).encode("utf-8")) == text
     assert len(text.splitlines()) <= 1
     assert printable(text) == text
+
+
+def test_numbers_sort_by_value_and_folders_stay_together():
+    names = ["b/2.jpg", "b/10.jpg", "b-c/1.jpg", "a10/1.jpg", "a9/01.jpg", "a9/1.jpg"]
+    assert sorted(names, key=natural_key) == [
+        "a9/01.jpg",
+        "a9/1.jpg",
+        "a10/1.jpg",
+        "b/2.jpg",
+        "b/10.jpg",
+        "b-c/1.jpg",
+    ]

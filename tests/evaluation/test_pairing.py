@@ -57,7 +57,9 @@ def test_two_predictions_for_an_image_that_is_not_scored_do_not_matter():
 
 
 def test_order_and_synonyms_may_differ():
-    check([category(1, "cat"), category(2, "dog")], [category(2, "dog", "puppy"), category(1, "cat")])
+    check(
+        [category(1, "cat"), category(2, "dog")], [category(2, "dog", "puppy"), category(1, "cat")]
+    )
 
 
 def test_the_first_differences_are_named():

@@ -224,7 +224,9 @@ def write_pair(folder, name, maps, regions, categories):
     images, annotations = [], []
     for number, (map_HW, own) in enumerate(zip(maps, regions, strict=True), start=1):
         height, width = map_HW.shape
-        images.append({"id": number, "file_name": f"{number}.jpg", "height": height, "width": width})
+        images.append(
+            {"id": number, "file_name": f"{number}.jpg", "height": height, "width": width}
+        )
         (folder / name / f"{number}.png").write_bytes(encode_panoptic_png(map_HW))
         infos = [
             {

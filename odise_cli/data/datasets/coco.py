@@ -58,12 +58,8 @@ def open_coco(data: Path, categories: Sequence[Category]) -> Dataset:
         num_published_images=NUM_IMAGES,
     )
     path = require(root / "annotations" / _INSTANCES, origin=ORIGIN)
-    document = read_json(path, required=_REQUIRED)
-    entries: dict[int, list[Mapping[str, Any]]] = {image["id"]: [] for image in document["images"]}
-    for entry in document["annotations"]:
-        entries.setdefault(entry["image_id"], []).append(entry)
-    id_of_name = {image["file_name"]: image["id"] for image in document["images"]}
-    unknown = [name for name in panoptic.image_names if name not in id_of_name]
+    entries = _entries_by_name(path)
+    unknown = [name for name in panoptic.image_names if name not in entries]
     if unknown:
         raise UsageError(
             f"{path}: does not know the image {unknown[0]!r}, nor {len(unknown) - 1} more of "
@@ -76,7 +72,7 @@ def open_coco(data: Path, categories: Sequence[Category]) -> Dataset:
         assert labels.size is not None
         masks = tuple(
             annotation_to_mask(entry, index_of_id, labels.size, where=path)
-            for entry in entries[id_of_name[name]]
+            for entry in entries[name]
         )
         return replace(labels, instances=masks)
 
@@ -93,7 +89,7 @@ def open_coco(data: Path, categories: Sequence[Category]) -> Dataset:
                 missing=missing,
             ),
             *panoptic.counts,
-            Count(what=f"images in {_INSTANCES}", found=len(id_of_name), published=NUM_IMAGES),
+            Count(what=f"images in {_INSTANCES}", found=len(entries), published=NUM_IMAGES),
         ),
     )
 
@@ -133,3 +129,21 @@ def annotation_to_mask(
         area_px=entry["area"],
         iscrowd=bool(entry["iscrowd"]),
     )
+
+
+def _entries_by_name(path: Path) -> dict[str, list[Mapping[str, Any]]]:
+    """The detection annotations of each image, by the image's file name.
+
+    Raises:
+        UsageError: an annotation belongs to no image.
+    """
+    document = read_json(path, required=_REQUIRED)
+    by_id: dict[int, list[Mapping[str, Any]]] = {image["id"]: [] for image in document["images"]}
+    for entry in document["annotations"]:
+        if entry["image_id"] not in by_id:
+            raise UsageError(
+                f"{path}: the annotation {entry['id']} is of the image_id {entry['image_id']}, "
+                "which is not among its images. Expected an entry in both. Download it again."
+            )
+        by_id[entry["image_id"]].append(entry)
+    return {image["file_name"]: by_id[image["id"]] for image in document["images"]}

@@ -47,28 +47,7 @@ def open_coco_panoptic(
     """
     document = read_json(annotations, required=_REQUIRED)
     _check_categories(document["categories"], categories, where=annotations)
-    names = {image["id"]: image["file_name"] for image in document["images"]}
-    entries: dict[str, Mapping[str, Any]] = {}
-    for entry in document["annotations"]:
-        image_id = entry["image_id"]
-        if image_id not in names:
-            raise UsageError(
-                f"{annotations}: has annotations of the image_id {image_id}, which is not among "
-                "its images. Expected an entry in both. Download the file again."
-            )
-        if names[image_id] in entries:
-            raise UsageError(
-                f"{annotations}: has {names[image_id]!r} (image_id {image_id}) twice. Expected "
-                "every image once. Remove one of the annotations."
-            )
-        entries[names[image_id]] = entry
-    unannotated = [name for name in names.values() if name not in entries]
-    if unannotated:
-        raise UsageError(
-            f"{annotations}: has no annotation of {unannotated[0]!r}, nor of "
-            f"{len(unannotated) - 1} more of its images. Expected one for each. "
-            "Remove them from its images."
-        )
+    entries = _entries_by_name(document, where=annotations)
     files = {name: masks / entry["file_name"] for name, entry in entries.items()}
     present = {path.name for path in masks.glob("*.png")}
     missing = tuple(path.name for path in files.values() if path.name not in present)
@@ -86,7 +65,7 @@ def open_coco_panoptic(
         counts=(
             Count(
                 what=f"images in {annotations.name}",
-                found=len(names),
+                found=len(entries),
                 published=num_published_images,
             ),
             Count(
@@ -189,6 +168,37 @@ def check_same_ids(
             "pixel. Expected the same ids in both. Make or download both files again."
         )
     return ids
+
+
+def _entries_by_name(document: Mapping[str, Any], *, where: Path) -> dict[str, Mapping[str, Any]]:
+    """The annotation of each image, by the image's file name.
+
+    Raises:
+        UsageError: an image has none or two, or an annotation no image.
+    """
+    names = {image["id"]: image["file_name"] for image in document["images"]}
+    entries: dict[str, Mapping[str, Any]] = {}
+    for entry in document["annotations"]:
+        image_id = entry["image_id"]
+        if image_id not in names:
+            raise UsageError(
+                f"{where}: has annotations of the image_id {image_id}, which is not among "
+                "its images. Expected an entry in both. Download the file again."
+            )
+        if names[image_id] in entries:
+            raise UsageError(
+                f"{where}: has {names[image_id]!r} (image_id {image_id}) twice. Expected "
+                "every image once. Remove one of the annotations."
+            )
+        entries[names[image_id]] = entry
+    unannotated = [name for name in names.values() if name not in entries]
+    if unannotated:
+        raise UsageError(
+            f"{where}: has no annotation of {unannotated[0]!r}, nor of "
+            f"{len(unannotated) - 1} more of its images. Expected one for each. "
+            "Remove them from its images."
+        )
+    return entries
 
 
 def _check_categories(

@@ -55,8 +55,8 @@ def open_voc(data: Path, categories: Sequence[Category]) -> Dataset:
         read=read,
         counts=(
             Count(what=f"images in {_LIST}", found=len(stems), published=NUM_IMAGES),
-            _listed("SegmentationClass/", [masks / f"{stem}.png" for stem in stems]),
-            _listed("JPEGImages/", [images / f"{stem}.jpg" for stem in stems]),
+            _listed("SegmentationClass/*.png", [masks / f"{stem}.png" for stem in stems]),
+            _listed("JPEGImages/*.jpg", [images / f"{stem}.jpg" for stem in stems]),
         ),
         num_published_images=NUM_IMAGES,
         has_panoptic=False,
@@ -67,7 +67,7 @@ def open_voc(data: Path, categories: Sequence[Category]) -> Dataset:
 def _listed(what: str, paths: Sequence[Path]) -> Count:
     missing = tuple(path.name for path in paths if not path.is_file())
     return Count(
-        what=f"of these in {what}",
+        what=what,
         found=len(paths) - len(missing),
         published=len(paths),
         missing=missing,

@@ -83,5 +83,17 @@ def test_an_image_that_only_one_file_knows_is_named(tmp_path):
     document = json.loads(path.read_text())
     document["images"].pop()
     path.write_text(json.dumps(document))
-    with pytest.raises(UsageError, match=r"does not know the image '000000000002\.jpg', nor 0 more"):
+    with pytest.raises(
+        UsageError, match=r"does not know the image '000000000002\.jpg', nor 0 more"
+    ):
+        open_coco(tmp_path, CATEGORIES)
+
+
+def test_an_annotation_of_no_image_is_named(tmp_path):
+    write_coco(tmp_path, 1)
+    path = tmp_path / "coco" / FILE
+    document = json.loads(path.read_text())
+    document["annotations"][1]["image_id"] = 77
+    path.write_text(json.dumps(document))
+    with pytest.raises(UsageError, match=rf"{FILE}: the annotation 11 is of the image_id 77,"):
         open_coco(tmp_path, CATEGORIES)

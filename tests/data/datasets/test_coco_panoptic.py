@@ -108,12 +108,18 @@ def test_segments_that_cannot_be_are_named(pair, info, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d["annotations"].append(d["annotations"][2]), r"has '000000000003\.jpg' .*twice"),
+        (
+            lambda d: d["annotations"].append(d["annotations"][2]),
+            r"has '000000000003\.jpg' .*twice",
+        ),
         (lambda d: d["annotations"].pop(), r"has no annotation of '000000000004\.jpg', nor of 0"),
         (lambda d: d["images"].pop(), "has annotations of the image_id 4, which is not among"),
         (lambda d: d.pop("images"), "has no list 'images'"),
         (lambda d: d["images"][1].pop("id"), r"images\[1\] has no 'id'"),
-        (lambda d: d["categories"].pop(0), "the category id 1 is absent, in the vocabulary it is a"),
+        (
+            lambda d: d["categories"].pop(0),
+            "the category id 1 is absent, in the vocabulary it is a",
+        ),
         (
             lambda d: d["categories"][0].update(isthing=0),
             "the category id 1 is stuff, in the vocabulary it is a thing",

@@ -97,6 +97,33 @@ def write_panoptic(
     return scenes
 
 
+def detections(number: int) -> list[dict[str, Any]]:
+    """A polygon, and a box from (2 + number, 4) to (30, 20) as RLE and as a crowd's plain RLE."""
+    left, right, top, bottom = 2 + number, 30, 4, 20
+    height, width = SIZE
+    box = np.zeros(SIZE, np.uint8, order="F")
+    box[top:bottom, left:right] = 1
+    # Down the columns: zeros before the box, then its part of a column and the gap to the next.
+    plain = [left * height + top, *[bottom - top, height - bottom + top] * (right - left)]
+    plain[-1] = (width - right) * height + height - bottom
+    common = {"image_id": number, "iscrowd": 0}
+    rle = {"size": list(SIZE), "counts": coco_mask.encode(box)["counts"].decode()}
+    polygon = [[1, 1, 21, 1, 21, 11, 1, 11]]
+    area = float(box.sum())
+    return [
+        {**common, "id": 10 * number, "category_id": 1, "segmentation": polygon, "area": 200.0},
+        {**common, "id": 10 * number + 1, "category_id": 3, "segmentation": rle, "area": area},
+        {
+            "image_id": number,
+            "iscrowd": 1,
+            "id": 10 * number + 2,
+            "category_id": 1,
+            "segmentation": {"size": list(SIZE), "counts": plain},
+            "area": area,
+        },
+    ]
+
+
 def write_coco(data: Path, num_images: int) -> dict[str, list[dict[str, Any]]]:
     """`coco`; by image the detection annotations: a polygon, a crowd and an overlapping RLE."""
     root = data / "coco"
@@ -110,39 +137,7 @@ def write_coco(data: Path, num_images: int) -> dict[str, list[dict[str, Any]]]:
     by_image: dict[str, list[dict[str, Any]]] = {}
     for number, name in enumerate(scenes, start=1):
         write_photo(root / "val2017" / name)
-        box = np.zeros(SIZE, np.uint8, order="F")
-        box[4:20, 2 + number : 30] = 1
-        rle = coco_mask.encode(box)
-        plain = [int((box[:, :2 + number]).size) + 4]
-        column, gap = 16, SIZE[0] - 16
-        for _ in range(30 - 2 - number):
-            plain += [column, gap]
-        plain[-1] = SIZE[0] * SIZE[1] - sum(plain[:-1])
-        common = {"image_id": number, "iscrowd": 0}
-        by_image[name] = [
-            {
-                **common,
-                "id": 10 * number,
-                "category_id": 1,
-                "segmentation": [[1, 1, 21, 1, 21, 11, 1, 11]],
-                "area": 200.0,
-            },
-            {
-                **common,
-                "id": 10 * number + 1,
-                "category_id": 3,
-                "segmentation": {"size": list(SIZE), "counts": rle["counts"].decode()},
-                "area": float(box.sum()),
-            },
-            {
-                **common,
-                "id": 10 * number + 2,
-                "category_id": 1,
-                "segmentation": {"size": list(SIZE), "counts": plain},
-                "area": float(box.sum()),
-                "iscrowd": 1,
-            },
-        ]
+        by_image[name] = detections(number)
     images = [{"id": number, "file_name": name} for number, name in enumerate(scenes, start=1)]
     document = {
         "images": images,

@@ -1,0 +1,47 @@
+import pytest
+
+from odise_cli.commands.dataset_source import default_data, open_dataset
+from odise_cli.config import EvaluateConfig
+from odise_cli.errors import MissingDataError
+from tests.commands.truths import DATASET_NAMES, NUM_IMAGES, write_dataset
+
+
+@pytest.mark.parametrize("name", DATASET_NAMES)
+def test_every_dataset_opens_with_its_vocabulary(tmp_path, name):
+    source = open_dataset(EvaluateConfig(**write_dataset(tmp_path, name)))
+    num_categories = {"ade20k": 150, "coco": 133, "voc21": 21, "coco-panoptic": 133, "label-png": 3}
+    assert len(source.vocabulary.categories) == num_categories[name]
+    assert source.dataset.categories == source.vocabulary.categories
+    assert len(source.dataset.image_names) == NUM_IMAGES
+    labels = source.dataset.read(source.dataset.image_names[-1])
+    assert (labels.panoptic_HW is not None) == source.dataset.has_panoptic
+
+
+def test_a_pair_may_be_named_in_other_words(tmp_path):
+    fields = write_dataset(tmp_path, "coco-panoptic")
+    source = open_dataset(EvaluateConfig(**fields, vocab=("coco133",)))
+    assert source.vocabulary.categories[0].words[1] == "child"
+    assert source.commands(EvaluateConfig(**fields, vocab=("coco133",))).splitlines() == [
+        "  odise segment IMAGES --vocab coco133 --write panoptic,instances,semantic --out preds",
+        f"  odise evaluate --dataset coco-panoptic --annotations {tmp_path / 'x.json'} "
+        f"--masks {tmp_path / 'x'} --vocab coco133 --predictions preds",
+    ]
+
+
+def test_paths_with_spaces_are_quoted_for_the_shell(tmp_path):
+    fields = write_dataset(tmp_path / "my data", "voc21")
+    text = open_dataset(EvaluateConfig(**fields)).commands(EvaluateConfig(**fields))
+    assert f"--data '{tmp_path / 'my data'}'" in text
+    assert "JPEGImages' --vocab voc21 --write semantic --out preds" in text
+
+
+def test_the_folder_of_downloads_may_come_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.delenv("ODISE_DATASETS", raising=False)
+    assert default_data() is None
+    monkeypatch.setenv("ODISE_DATASETS", str(tmp_path))
+    assert default_data() == tmp_path
+
+
+def test_a_dataset_that_is_not_there(tmp_path):
+    with pytest.raises(MissingDataError, match="VOCdevkit: has no VOC2012"):
+        open_dataset(EvaluateConfig(dataset="voc21", data=tmp_path))

@@ -1,0 +1,226 @@
+"""Saved predictions against ground truth, as `odise evaluate` scores them."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from odise_cli.commands.dataset_source import open_dataset
+from odise_cli.commands.evaluate import run_evaluate, self_check
+from odise_cli.config import EvaluateConfig
+from odise_cli.errors import TryAgainError, UsageError
+from odise_cli.writers.finished_run import FinishedRun
+from odise_cli.writers.run_folder import RunFolder
+from tests.commands.truths import DATASET_NAMES, NUM_IMAGES, truth_run, write_dataset, write_truth
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def evaluate(fields, **changes):
+    """The report, and what the user was told."""
+    notices, progress = [], []
+    report = run_evaluate(
+        EvaluateConfig(**{**fields, **changes}),
+        on_notice=notices.append,
+        on_progress=lambda *counts: progress.append(counts),
+    )
+    assert progress == [(n, 0, report.num_images) for n in range(1, report.num_images + 1)]
+    assert list(report.notices) == notices
+    return report, notices
+
+
+@pytest.mark.parametrize("name", DATASET_NAMES)
+def test_ground_truth_against_itself_is_exactly_100(tmp_path, name):
+    report, notices = evaluate(truth_run(tmp_path, name))
+    measured = {figure: value for figure, value in report.figures.items() if value is not None}
+    assert set(measured.values()) == {100.0}
+    assert "mIoU" in measured
+    if name in ("ade20k", "coco", "coco-panoptic"):
+        assert {"PQ", "PQ_things", "PQ_stuff", "mAP"} <= set(measured)
+    assert notices == []
+    assert report.num_images == NUM_IMAGES
+
+
+def test_a_disturbed_prediction_costs_what_arithmetic_says(tmp_path):
+    fields = truth_run(tmp_path, "voc21")
+    path = tmp_path / "preds/semantic/2007_000000.png"
+    values = np.asarray(Image.open(path)).copy()
+    values[values == 1] = 15
+    Image.fromarray(values).save(path)
+    truths = [
+        np.asarray(Image.open(path)).astype(int)
+        for path in sorted((tmp_path / "data").rglob("SegmentationClass/*.png"))
+    ]
+    swapped = int((truths[0] == 1).sum())
+    of_value = {
+        value: sum(int((truth == value).sum()) for truth in truths) for value in (0, 1, 15, 20)
+    }
+    assert swapped > 0
+    ious = [
+        1.0,
+        (of_value[1] - swapped) / of_value[1],
+        of_value[15] / (of_value[15] + swapped),
+        1.0,
+    ]
+    report, _ = evaluate(fields)
+    assert report.figures["mIoU"] == pytest.approx(100 * sum(ious) / 4)
+    correct = 1 - swapped / sum(of_value.values())
+    assert report.figures["pixel_accuracy"] == pytest.approx(100 * correct)
+
+
+def test_a_subset_says_so_and_leaves_predictions_out_aloud(tmp_path):
+    fields = truth_run(tmp_path, "coco-panoptic")
+    whole, _ = evaluate(fields)
+    assert (whole.title, whole.is_subset) == ("coco-panoptic: 4 images", False)
+    report, notices = evaluate(fields, limit=3)
+    assert (report.title, report.is_subset) == ("coco-panoptic: SUBSET of 3 of 4 images", True)
+    assert notices == [
+        f"{tmp_path / 'preds'}: 1 predictions belong to no image that is scored "
+        "('000000000004.jpg') and are left out."
+    ]
+    few, _ = evaluate(truth_run(tmp_path / "voc", "voc21"))
+    assert few.title == "voc21: SUBSET of 4 of 1,449 images"
+
+
+def test_what_predictions_do_not_hold_is_not_measured_and_said(tmp_path):
+    fields = write_dataset(tmp_path / "data", "ade20k")
+    source = open_dataset(EvaluateConfig(**fields))
+    write_truth(source, tmp_path / "preds", outputs=("panoptic",))
+    report, notices = evaluate(fields, predictions=tmp_path / "preds")
+    assert report.figures["PQ"] == 100.0
+    assert not {"mAP", "mIoU"} & set(report.figures)
+    assert notices == [
+        f"mAP is not measured: {tmp_path / 'preds'} holds no instances (--write instances).",
+        f"mIoU is not measured: {tmp_path / 'preds'} holds no semantic (--write semantic).",
+    ]
+
+
+def test_predictions_of_another_kind_are_refused(tmp_path):
+    fields = write_dataset(tmp_path / "data", "voc21")
+    source = open_dataset(EvaluateConfig(**fields))
+    write_truth(source, tmp_path / "preds", outputs=("panoptic",))
+    message = (
+        r"preds: holds panoptic, of which voc21 has no ground truth\. Expected semantic\. "
+        r"Segment again with --write semantic\."
+    )
+    with pytest.raises(UsageError, match=message):
+        evaluate(fields, predictions=tmp_path / "preds")
+
+
+def test_images_that_failed_are_refused_with_their_error(tmp_path):
+    fields = truth_run(tmp_path, "voc21", failing=(2, 3))
+    message = r"preds: 2 images of voc21 failed .* first is '2007_000001\.jpg' \(is truncated\)\."
+    with pytest.raises(UsageError, match=message):
+        evaluate(fields)
+    report, _ = evaluate(fields, limit=1)
+    assert report.figures["mIoU"] == 100.0
+
+
+def test_a_prediction_of_another_size_is_refused(tmp_path):
+    fields = truth_run(tmp_path, "voc21")
+    path = tmp_path / "preds/semantic/2007_000002.png"
+    Image.fromarray(np.zeros((44, 30), np.uint16)).save(path)
+    message = r"'2007_000002\.jpg' is \(44, 30\) \(height, width\), its ground truth is \(30, 44\)"
+    with pytest.raises(UsageError, match=message):
+        evaluate(fields)
+
+
+def test_a_panoptic_map_that_was_changed_is_refused(tmp_path):
+    fields = truth_run(tmp_path, "coco-panoptic")
+    path = tmp_path / "preds/panoptic/000000000002.png"
+    pixels = np.asarray(Image.open(path)).copy()
+    pixels[0, 0] = (77, 0, 0)
+    Image.fromarray(pixels).save(path)
+    with pytest.raises(UsageError, match=r"0002\.png: has pixels of the segment id 77, which"):
+        evaluate(fields)
+
+
+def test_a_run_that_has_not_finished_is_refused(tmp_path):
+    fields = write_dataset(tmp_path / "data", "voc21")
+    source = open_dataset(EvaluateConfig(**fields))
+    run = RunFolder.open(
+        tmp_path / "preds",
+        settings={},
+        info={},
+        categories=source.vocabulary.categories,
+        outputs=("semantic",),
+        overwrite=False,
+    )
+    with run, pytest.raises(TryAgainError, match="preds: in use by another run"):
+        evaluate(fields, predictions=tmp_path / "preds")
+    with pytest.raises(UsageError, match="preds: its run has not finished"):
+        evaluate(fields, predictions=tmp_path / "preds")
+
+
+def test_another_vocabulary_is_refused(tmp_path):
+    fields = truth_run(tmp_path, "label-png")
+    message = r"id 3 is 'cat' \(thing\) instead of 'tiger' \(thing\)\. Expected the same ids"
+    with pytest.raises(UsageError, match=message):
+        evaluate(fields, vocab=("tiger | id=3; sky | stuff id=300; door | id=7",))
+
+
+def test_other_synonyms_are_allowed_and_said(tmp_path):
+    fields = truth_run(tmp_path, "label-png")
+    report, notices = evaluate(
+        fields, vocab=("cat, kitten | id=3; sky | stuff id=300; door | id=7",)
+    )
+    assert report.figures["mIoU"] == 100.0
+    assert ["1 categories ('cat') have other synonyms" in notice for notice in notices] == [True]
+
+
+def test_the_report_states_its_protocol(tmp_path):
+    report, _ = evaluate(truth_run(tmp_path, "ade20k"), out=tmp_path / "report")
+    with FinishedRun.open(tmp_path / "preds") as run:
+        assert report.protocol["predictions_settings_sha256"] == run.run.sha256
+    assert report.protocol["resized_for_the_model"] == {
+        "short_side_px": 1024,
+        "long_side_px": 2560,
+    }
+    assert report.protocol["vocabulary"] == ["ade150"]
+    source = open_dataset(EvaluateConfig(dataset="ade20k", data=tmp_path / "data"))
+    assert report.protocol["vocabulary_sha256"] == source.vocabulary.sha256
+    assert report.protocol["predictions_vocabulary_sha256"] == source.vocabulary.sha256
+    # Drawn were bed, windowpane, flag, wall and sky; flag and windowpane as instances only.
+    assert len(report.without_truth["panoptic"]) == 145
+    assert "wall" not in report.without_truth["semantic"]
+    assert report.published["label"]["PQ"] == 22.6
+    document = json.loads((tmp_path / "report/report.json").read_text())
+    assert document == report.to_json()
+    assert document["schema"] == "odise-evaluation/1"
+    markdown = (tmp_path / "report/report.md").read_text()
+    assert markdown == report.to_markdown()
+
+
+def test_seen_and_unseen_categories_stand_apart(tmp_path):
+    fields = truth_run(tmp_path, "label-png")
+    path = next(iter(sorted((tmp_path / "preds/semantic").rglob("*.png"))))
+    values = np.asarray(Image.open(path)).copy()
+    values[values == 2] = 65_535
+    Image.fromarray(values).save(path)
+    report, _ = evaluate(fields)
+    # cat, sky and door are all words of coco133.
+    seen = report.seen_split["exact_name"]["seen"]
+    assert seen["num_categories"] == 3
+    assert seen["mIoU"] == report.figures["mIoU"] < 100.0
+    assert report.seen_split["exact_name"]["unseen"] == {"num_categories": 0, "mIoU": None}
+
+
+def test_without_predictions_the_two_commands_are_given(tmp_path):
+    fields = write_dataset(tmp_path, "ade20k")
+    with pytest.raises(UsageError) as info:
+        evaluate(fields)
+    images = tmp_path / "ADEChallengeData2016/images/validation"
+    assert str(info.value).splitlines()[1:] == [
+        f"  odise segment {images} --vocab ade150 --write panoptic,instances,semantic --out preds",
+        f"  odise evaluate --dataset ade20k --data {tmp_path} --predictions preds",
+    ]
+
+
+def test_the_self_check_of_a_dataset(tmp_path):
+    config = EvaluateConfig(**write_dataset(tmp_path, "coco-panoptic"))
+    assert self_check(config).exit_code == 0
+    (tmp_path / "x/000000000001.png").unlink()
+    report = self_check(config)
+    assert report.exit_code == 5
+    assert report.to_json()["counts"][1]["missing"] == ["000000000001.png"]
