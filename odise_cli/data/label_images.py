@@ -12,6 +12,7 @@ from PIL import Image
 from odise_cli.errors import MissingDataError, UsageError
 
 _ONE_NUMBER_MODES = ("L", "P", "1", "I", "I;16", "I;16B")
+_THREE_BYTES = np.int32(0xFFFFFF)
 
 
 def read_label_png(path: Path) -> NDArray[np.int32]:
@@ -39,8 +40,14 @@ def read_id_png(path: Path) -> NDArray[np.int32]:
 
     Source: https://cocodataset.org/#format-data, "Panoptic Segmentation".
     """
-    channels_HW3 = read_rgb_png(path).astype(np.int32)
-    return channels_HW3[..., 0] | channels_HW3[..., 1] << 8 | channels_HW3[..., 2] << 16
+    with _opened_rgb(path) as image:
+        try:
+            id_bytes = image.tobytes("raw", "RGBX")
+        except (OSError, SyntaxError) as error:
+            raise _unreadable(path, error) from error
+        # A little-endian id is the bytes R, G, B and one that Pillow fills as it likes.
+        ids = np.frombuffer(id_bytes, "<i4") & _THREE_BYTES
+        return ids.reshape(image.height, image.width)
 
 
 def read_rgb_png(path: Path) -> NDArray[np.uint8]:
@@ -50,12 +57,7 @@ def read_rgb_png(path: Path) -> NDArray[np.uint8]:
         MissingDataError: there is no such file.
         UsageError: it is no picture of RGB.
     """
-    with _opened(path) as image:
-        if image.mode != "RGB":
-            raise UsageError(
-                f"{path}: is a picture of mode {image.mode}. Expected RGB, whose three bytes are "
-                "numbers. Give the folder of the original label maps."
-            )
+    with _opened_rgb(path) as image:
         return _pixels(image, path)
 
 
@@ -68,6 +70,17 @@ def _opened(path: Path) -> Image.Image:
         ) from error
     except (OSError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from error
+
+
+def _opened_rgb(path: Path) -> Image.Image:
+    image = _opened(path)
+    if image.mode != "RGB":
+        image.close()
+        raise UsageError(
+            f"{path}: is a picture of mode {image.mode}. Expected RGB, whose three bytes are "
+            "numbers. Give the folder of the original label maps."
+        )
+    return image
 
 
 def _pixels(image: Image.Image, path: Path) -> NDArray[np.uint8]:

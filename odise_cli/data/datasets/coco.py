@@ -46,25 +46,16 @@ def open_coco(data: Path, categories: Sequence[Category]) -> Dataset:
         UsageError: the files contradict each other.
     """
     root = find_folder(data, "coco", marker=f"annotations/{_PANOPTIC}.json", origin=ORIGIN)
-    masks = root / "annotations" / _PANOPTIC
-    if not masks.is_dir():
-        masks = require(root / _PANOPTIC, origin=f"{ORIGIN} (a zip in the panoptic zip)")
     images = root / "val2017"
     panoptic = open_coco_panoptic(
         root / "annotations" / f"{_PANOPTIC}.json",
-        masks,
+        _masks_folder(root),
         categories,
         images=images,
         num_published_images=NUM_IMAGES,
     )
     path = require(root / "annotations" / _INSTANCES, origin=ORIGIN)
-    entries = _entries_by_name(path)
-    unknown = [name for name in panoptic.image_names if name not in entries]
-    if unknown:
-        raise UsageError(
-            f"{path}: does not know the image {unknown[0]!r}, nor {len(unknown) - 1} more of "
-            f"{_PANOPTIC}.json. Expected the same images in both. Download both again."
-        )
+    entries = _entries_by_name(path, panoptic.image_names)
     index_of_id = {category.id: index for index, category in enumerate(categories)}
 
     def read(name: str) -> Labels:
@@ -82,12 +73,7 @@ def open_coco(data: Path, categories: Sequence[Category]) -> Dataset:
         panoptic,
         read=read,
         counts=(
-            Count(
-                what="val2017/*.jpg",
-                found=len(present),
-                published=NUM_IMAGES,
-                missing=missing,
-            ),
+            Count(what="val2017/*.jpg", found=len(present), published=NUM_IMAGES, missing=missing),
             *panoptic.counts,
             Count(what=f"images in {_INSTANCES}", found=len(entries), published=NUM_IMAGES),
         ),
@@ -131,11 +117,23 @@ def annotation_to_mask(
     )
 
 
-def _entries_by_name(path: Path) -> dict[str, list[Mapping[str, Any]]]:
+def _masks_folder(root: Path) -> Path:
+    """Where the panoptic maps were unpacked: beside their JSON, or a folder further up."""
+    folder = root / "annotations" / _PANOPTIC
+    if folder.is_dir():
+        return folder
+    return require(root / _PANOPTIC, origin=f"{ORIGIN} (a zip in the panoptic zip)")
+
+
+def _entries_by_name(path: Path, names: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
     """The detection annotations of each image, by the image's file name.
 
+    Args:
+        path: the JSON file.
+        names: the images that it has to know.
+
     Raises:
-        UsageError: an annotation belongs to no image.
+        UsageError: an annotation belongs to no image, or an image is not known.
     """
     document = read_json(path, required=_REQUIRED)
     by_id: dict[int, list[Mapping[str, Any]]] = {image["id"]: [] for image in document["images"]}
@@ -146,4 +144,11 @@ def _entries_by_name(path: Path) -> dict[str, list[Mapping[str, Any]]]:
                 "which is not among its images. Expected an entry in both. Download it again."
             )
         by_id[entry["image_id"]].append(entry)
-    return {image["file_name"]: by_id[image["id"]] for image in document["images"]}
+    by_name = {image["file_name"]: by_id[image["id"]] for image in document["images"]}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise UsageError(
+            f"{path}: does not know the image {unknown[0]!r}, nor {len(unknown) - 1} more of "
+            f"{_PANOPTIC}.json. Expected the same images in both. Download both again."
+        )
+    return by_name

@@ -49,8 +49,6 @@ def open_coco_panoptic(
     _check_categories(document["categories"], categories, where=annotations)
     entries = _entries_by_name(document, where=annotations)
     files = {name: masks / entry["file_name"] for name, entry in entries.items()}
-    present = {path.name for path in masks.glob("*.png")}
-    missing = tuple(path.name for path in files.values() if path.name not in present)
     index_of_id = {category.id: index for index, category in enumerate(categories)}
 
     def read(name: str) -> Labels:
@@ -65,15 +63,10 @@ def open_coco_panoptic(
         counts=(
             Count(
                 what=f"images in {annotations.name}",
-                found=len(entries),
+                found=len(files),
                 published=num_published_images,
             ),
-            Count(
-                what=f"label maps in {masks.name}/",
-                found=len(files) - len(missing),
-                published=len(files),
-                missing=missing,
-            ),
+            _count_masks(masks, files),
             Count(what="categories", found=len(document["categories"]), published=len(categories)),
         ),
         num_published_images=num_published_images,
@@ -103,11 +96,12 @@ def read_labels(
     """
     panoptic_HW = read_id_png(png)
     regions = segments_info_to_regions(segments_info, index_of_id, png=png, where=where)
-    ids = check_same_ids(panoptic_HW, regions, png=png, where=where)
-    category_of = {0: VOID_CATEGORY, **{region.id: region.category for region in regions}}
-    categories = np.array([category_of[region_id] for region_id in ids.tolist()], np.uint16)
-    semantic_HW = categories[np.searchsorted(ids, panoptic_HW)]
-    return Labels(panoptic_HW=panoptic_HW, regions=regions, semantic_HW=semantic_HW)
+    check_same_ids(panoptic_HW, regions, png=png, where=where)
+    return Labels(
+        panoptic_HW=panoptic_HW,
+        regions=regions,
+        semantic_HW=_categories_of_pixels(panoptic_HW, regions),
+    )
 
 
 def segments_info_to_regions(
@@ -147,16 +141,15 @@ def segments_info_to_regions(
 
 def check_same_ids(
     panoptic_HW: NDArray[np.int32], regions: Sequence[Region], *, png: Path, where: Path
-) -> NDArray[np.int32]:
-    """The ids of void, if any, and of all regions in an id map, ascending.
+) -> None:
+    """Refuse an id map and a list of regions that do not belong together.
 
     Raises:
         UsageError: the map has an id that is no region, or the reverse.
     """
-    flat = panoptic_HW.ravel()
-    # The distinct ids of the runs, which are few, instead of those of all pixels.
-    ids = np.unique(flat[np.flatnonzero(np.diff(flat, prepend=-1))])
-    found, listed = set(ids.tolist()) - {0}, {region.id for region in regions}
+    starts, _ = _runs(panoptic_HW)
+    found = set(panoptic_HW.ravel()[starts].tolist()) - {0}
+    listed = {region.id for region in regions}
     if found - listed:
         raise UsageError(
             f"{png}: has pixels of the segment id {min(found - listed)}, which {where} does not "
@@ -167,7 +160,34 @@ def check_same_ids(
             f"{where}: lists the segment id {min(listed - found)} of {png}, which has no such "
             "pixel. Expected the same ids in both. Make or download both files again."
         )
-    return ids
+
+
+def _runs(map_HW: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """[R] starts and [R] lengths of stretches of one value: far fewer than pixels."""
+    flat = map_HW.ravel()
+    starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
+    return starts, np.diff(starts, append=len(flat))
+
+
+def _categories_of_pixels(
+    panoptic_HW: NDArray[np.int32], regions: Sequence[Region]
+) -> NDArray[np.uint16]:
+    """The [H, W] category index of each pixel, 65535 void."""
+    starts, lengths = _runs(panoptic_HW)
+    category_of = {0: VOID_CATEGORY, **{region.id: region.category for region in regions}}
+    of_runs = [category_of[region_id] for region_id in panoptic_HW.ravel()[starts].tolist()]
+    return np.repeat(np.array(of_runs, np.uint16), lengths).reshape(panoptic_HW.shape)
+
+
+def _count_masks(masks: Path, files: Mapping[str, Path]) -> Count:
+    present = {path.name for path in masks.glob("*.png")}
+    missing = tuple(path.name for path in files.values() if path.name not in present)
+    return Count(
+        what=f"label maps in {masks.name}/",
+        found=len(files) - len(missing),
+        published=len(files),
+        missing=missing,
+    )
 
 
 def _entries_by_name(document: Mapping[str, Any], *, where: Path) -> dict[str, Mapping[str, Any]]:
