@@ -210,15 +210,16 @@ class EvaluationReport:
         rows, names = [], []
         for rule, sides in self.seen_split.items():
             for side, values in sides.items():
-                names = [name for name in values if name != "num_categories"]
+                names = [name for name in values if not name.startswith("num_")]
                 rows.append(
                     [
                         f"{side} by {rule.replace('_', ' ')}",
                         str(values["num_categories"]),
+                        str(values["num_with_truth"]),
                         *(figure_text(values[name]) for name in names),
                     ]
                 )
-        return ["categories", "number", *names], rows
+        return ["categories", "number", "with truth", *names], rows
 
     def category_table(self) -> tuple[list[str], list[list[str]]]:
         """Column names and rows: every category that anything is known of."""

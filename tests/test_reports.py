@@ -15,8 +15,8 @@ REPORT = EvaluationReport(
     published={"label": {"mIoU": 84.6}, "caption": {"mIoU": 82.7}},
     seen_split={
         "exact_name": {
-            "seen": {"num_categories": 14, "mIoU": 20.0},
-            "unseen": {"num_categories": 7, "mIoU": None},
+            "seen": {"num_categories": 14, "num_with_truth": 5, "mIoU": 20.0},
+            "unseen": {"num_categories": 7, "num_with_truth": 0, "mIoU": None},
         }
     },
     categories=[
@@ -98,7 +98,7 @@ def test_markdown():
     lines = REPORT.to_markdown().splitlines()
     assert "> mind this" in lines
     assert "| mIoU | 12.35 | 84.60 | 82.70 |" in lines
-    assert "| unseen by exact name | 7 | – |" in lines
+    assert "| unseen by exact name | 7 | 0 | – |" in lines
     assert "| 0 | a\\|b | stuff | 12.35 | 12,345 |" in lines
     assert "- without ground truth (semantic): 1 categories" in lines
     assert "- mIoU: one matrix" in lines

@@ -245,7 +245,11 @@ def _report(
         ("normalised_name", is_seen_by_normalised_name(categories, training)),
     ):
         split[name] = {
-            side: {"num_categories": int(is_wanted.sum()), **scores.figures_of(is_wanted)}
+            side: {
+                "num_categories": int(is_wanted.sum()),
+                "num_with_truth": int((is_wanted & scores.has_truth).sum()),
+                **scores.figures_of(is_wanted),
+            }
             for side, is_wanted in (("seen", is_seen), ("unseen", ~is_seen))
         }
     dataset = source.dataset

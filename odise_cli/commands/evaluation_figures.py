@@ -75,6 +75,15 @@ class Scores:
     instances: PrecisionScores | None = None
     semantic: SemanticScores | None = None
 
+    @property
+    def has_truth(self) -> NDArray[np.bool_]:
+        """[K] whether any of what was measured has ground truth of the category."""
+        known = np.zeros_like(self.is_thing)
+        for scores in (self.panoptic, self.instances, self.semantic):
+            if scores is not None:
+                known |= scores.has_truth
+        return known
+
     def figures(self) -> dict[str, float | None]:
         """The figures over all categories by name; None where there is nothing to average."""
         figures: dict[str, float] = {}

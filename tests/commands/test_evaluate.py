@@ -201,9 +201,13 @@ def test_seen_and_unseen_categories_stand_apart(tmp_path):
     report, _ = evaluate(fields)
     # cat, sky and door are all words of coco133.
     seen = report.seen_split["exact_name"]["seen"]
-    assert seen["num_categories"] == 3
+    assert (seen["num_categories"], seen["num_with_truth"]) == (3, 3)
     assert seen["mIoU"] == report.figures["mIoU"] < 100.0
-    assert report.seen_split["exact_name"]["unseen"] == {"num_categories": 0, "mIoU": None}
+    assert report.seen_split["exact_name"]["unseen"] == {
+        "num_categories": 0,
+        "num_with_truth": 0,
+        "mIoU": None,
+    }
 
 
 def test_without_predictions_the_two_commands_are_given(tmp_path):

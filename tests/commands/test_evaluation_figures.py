@@ -77,6 +77,10 @@ def test_categories_without_truth(scores):
     }
 
 
+def test_categories_with_truth(scores):
+    assert scores.has_truth.tolist() == [True, False, True]
+
+
 def test_what_is_not_measured_has_no_figure():
     nothing = Scorers(is_thing=IS_THING, panoptic=None, instances=None, semantic=None).compute()
     assert nothing.figures() == {}
