@@ -32,7 +32,6 @@ class DatasetSource:
 
     def commands(self, config: EvaluateConfig) -> str:
         """What to type to segment the images of the dataset and to score the results."""
-        images = shlex.quote(str(self.dataset.images)) if self.dataset.images else "IMAGES"
         vocab = " ".join(f"--vocab {shlex.quote(spec)}" for spec in self.vocab)
         outputs = "panoptic,instances,semantic" if self.dataset.has_panoptic else "semantic"
         source = " ".join(
@@ -42,9 +41,18 @@ class DatasetSource:
         )
         own = f" {vocab}" if config.vocab else ""
         return (
-            f"  odise segment {images} {vocab} --write {outputs} --out preds\n"
+            f"  {self._segment()} {vocab} --write {outputs} --out preds\n"
             f"  odise evaluate --dataset {self.name} {source}{own} --predictions preds"
         )
+
+    def _segment(self) -> str:
+        """The beginning of a command that segments the dataset's images and no others."""
+        images = shlex.quote(str(self.dataset.images)) if self.dataset.images else "IMAGES"
+        if self.dataset.image_list is None:
+            return f"odise segment {images}"
+        to_paths = shlex.quote(f"s|.*|{self.dataset.images}/&.jpg|")
+        image_list = shlex.quote(str(self.dataset.image_list))
+        return f"sed {to_paths} {image_list} | odise segment --from-file -"
 
 
 def default_data() -> Path | None:

@@ -1,3 +1,6 @@
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from odise_cli.commands.dataset_source import default_data, open_dataset
@@ -29,10 +32,22 @@ def test_a_pair_may_be_named_in_other_words(tmp_path):
 
 
 def test_paths_with_spaces_are_quoted_for_the_shell(tmp_path):
-    fields = write_dataset(tmp_path / "my data", "voc21")
+    fields = write_dataset(tmp_path / "my data", "ade20k")
     text = open_dataset(EvaluateConfig(**fields)).commands(EvaluateConfig(**fields))
     assert f"--data '{tmp_path / 'my data'}'" in text
-    assert "JPEGImages' --vocab voc21 --write semantic --out preds" in text
+    assert f"odise segment '{tmp_path / 'my data/ADEChallengeData2016/images/validation'}'" in text
+
+
+def test_of_a_folder_with_other_images_only_the_dataset_s_are_segmented(tmp_path):
+    fields = write_dataset(tmp_path / "my data", "voc21")
+    config = EvaluateConfig(**fields)
+    command = open_dataset(config).commands(config).splitlines()[0]
+    listing, segment = command.split(" | ")
+    assert segment == "odise segment --from-file - --vocab voc21 --write semantic --out preds"
+    done = subprocess.run(listing, shell=True, capture_output=True, text=True, check=True)
+    paths = [Path(line) for line in done.stdout.splitlines()]
+    assert len(paths) == NUM_IMAGES
+    assert all(path.is_file() for path in paths)
 
 
 def test_the_folder_of_downloads_may_come_from_the_environment(tmp_path, monkeypatch):

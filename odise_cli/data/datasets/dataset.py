@@ -33,6 +33,8 @@ class Dataset:
     """Whether the ground truth tells regions apart, not categories alone."""
     images: Path | None
     """The folder of the images; None if it is unknown: scoring needs none."""
+    image_list: Path | None = None
+    """A file of the images' stems, a line each, where their folder holds others too."""
 
 
 def find_folder(data: Path, name: str, *, marker: str, origin: str) -> Path:

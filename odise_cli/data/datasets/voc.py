@@ -61,6 +61,7 @@ def open_voc(data: Path, categories: Sequence[Category]) -> Dataset:
         num_published_images=NUM_IMAGES,
         has_panoptic=False,
         images=images,
+        image_list=root / _LIST,
     )
 
 
