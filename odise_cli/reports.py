@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from odise_cli.structures import Count
+if TYPE_CHECKING:  # `odise --help` reads this module, and has no time for numpy
+    from odise_cli.structures import Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ class SelfCheckReport:
     """What `odise evaluate --self-check` found of a dataset."""
 
     dataset: str
-    counts: tuple[Count, ...]
+    counts: "tuple[Count, ...]"
 
     @property
     def exit_code(self) -> int:

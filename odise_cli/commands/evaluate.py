@@ -18,7 +18,7 @@ from odise_cli.commands.dataset_source import DatasetSource, open_dataset
 from odise_cli.commands.evaluation_figures import Scorers
 from odise_cli.config import EvaluateConfig
 from odise_cli.data.predictions import SavedImage, read_prediction
-from odise_cli.errors import UsageError
+from odise_cli.errors import MissingDataError, UsageError
 from odise_cli.evaluation.average_precision import AveragePrecision
 from odise_cli.evaluation.mean_iou import MeanIoU
 from odise_cli.evaluation.pairing import Pairing, check_same_categories, pair_images
@@ -75,6 +75,11 @@ def run_evaluate(
         OdiseError: the dataset, the predictions or both do not allow a figure that is right.
     """
     source = open_dataset(config)
+    if not source.dataset.image_names:
+        raise MissingDataError(
+            f"--dataset {source.name}: has no ground truth of any image. Expected at least one. "
+            "See what is missing with --self-check."
+        )
     if config.predictions is None:
         raise UsageError(
             "--predictions: was not given. Expected an output folder of odise segment: running "

@@ -9,7 +9,7 @@ from PIL import Image
 from odise_cli.commands.dataset_source import open_dataset
 from odise_cli.commands.evaluate import run_evaluate, self_check
 from odise_cli.config import EvaluateConfig
-from odise_cli.errors import TryAgainError, UsageError
+from odise_cli.errors import MissingDataError, TryAgainError, UsageError
 from odise_cli.writers.finished_run import FinishedRun
 from odise_cli.writers.run_folder import RunFolder
 from tests.commands.truths import DATASET_NAMES, NUM_IMAGES, truth_run, write_dataset, write_truth
@@ -228,3 +228,11 @@ def test_the_self_check_of_a_dataset(tmp_path):
     report = self_check(config)
     assert report.exit_code == 5
     assert report.to_json()["counts"][1]["missing"] == ["000000000001.png"]
+
+
+def test_a_dataset_without_images_is_missing(tmp_path):
+    for part in ("annotations/validation", "annotations_instance/validation"):
+        (tmp_path / "ADEChallengeData2016" / part).mkdir(parents=True)
+    message = "--dataset ade20k: has no ground truth of any image. .* --self-check"
+    with pytest.raises(MissingDataError, match=message):
+        evaluate({"dataset": "ade20k", "data": tmp_path}, predictions=tmp_path)

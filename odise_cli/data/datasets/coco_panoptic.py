@@ -4,6 +4,7 @@ Source: https://cocodataset.org/#format-data, "Panoptic Segmentation". Areas and
 JSON are not used: pixels are counted.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -114,10 +115,15 @@ def segments_info_to_regions(
     """What a JSON says of the regions of an id map, in its order.
 
     Raises:
-        UsageError: an id occurs twice, is 0 (void), or has an unknown category.
+        UsageError: an id occurs twice, is 0 (void), or has no or an unknown category.
     """
     regions: dict[int, Region] = {}
     for info in segments_info:
+        if not {"id", "category_id"} <= info.keys():
+            raise UsageError(
+                f"{where}: a segment of {png.name} has no id or no category_id: {dict(info)}. "
+                "Expected COCO's format. Correct the file, or download it again."
+            )
         region_id, category_id = info["id"], info["category_id"]
         if region_id in regions or region_id == 0:
             found = "is void" if region_id == 0 else "is listed twice"
@@ -197,6 +203,12 @@ def _entries_by_name(document: Mapping[str, Any], *, where: Path) -> dict[str, M
         UsageError: an image has none or two, or an annotation no image.
     """
     names = {image["id"]: image["file_name"] for image in document["images"]}
+    if len(names) < len(document["images"]):
+        (twice, _), *_ = Counter(image["id"] for image in document["images"]).most_common(1)
+        raise UsageError(
+            f"{where}: has two images of the id {twice}. Expected different ids. Correct the file, "
+            "or download it again."
+        )
     entries: dict[str, Mapping[str, Any]] = {}
     for entry in document["annotations"]:
         image_id = entry["image_id"]

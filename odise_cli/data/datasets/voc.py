@@ -8,6 +8,7 @@
 Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -19,6 +20,7 @@ from odise_cli.data.datasets.dataset import (
 )
 from odise_cli.data.label_images import read_label_png
 from odise_cli.data.names import natural_key
+from odise_cli.errors import UsageError
 from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels
 
 ORIGIN: Final = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012"
@@ -36,9 +38,16 @@ def open_voc(data: Path, categories: Sequence[Category]) -> Dataset:
 
     Raises:
         MissingDataError: a part of it is not there.
+        UsageError: an image is listed twice.
     """
     root = find_folder(data, "VOCdevkit", marker=f"VOC2012/{_LIST}", origin=ORIGIN) / "VOC2012"
     stems = sorted((root / _LIST).read_text(encoding="utf-8").split(), key=natural_key)
+    if len(set(stems)) < len(stems):
+        (twice, _), *_ = Counter(stems).most_common(1)
+        raise UsageError(
+            f"{root / _LIST}: has {twice!r} twice. Expected every image once. Remove a line, or "
+            "download the file again."
+        )
     masks, images = root / "SegmentationClass", root / "JPEGImages"
     category_of_value = {category.id: index for index, category in enumerate(categories)}
     category_of_value[_VOID_VALUE] = VOID_CATEGORY

@@ -94,6 +94,7 @@ def test_an_id_that_the_png_lacks_is_named(pair):
     [
         ({"id": 5, "category_id": 1}, r"the segment id 5 of 000000000001\.png is listed twice"),
         ({"id": 0, "category_id": 1}, r"the segment id 0 of 000000000001\.png is void"),
+        ({"id": 9}, r"a segment of 000000000001\.png has no id or no category_id: {'id': 9}\."),
         ({"id": 9, "category_id": 12}, "the segment 9 .* has the category_id 12, which is no"),
     ],
 )
@@ -113,6 +114,7 @@ def test_segments_that_cannot_be_are_named(pair, info, message):
             r"has '000000000003\.jpg' .*twice",
         ),
         (lambda d: d["annotations"].pop(), r"has no annotation of '000000000004\.jpg', nor of 0"),
+        (lambda d: d["images"][1].update(id=1), r"has two images of the id 1\."),
         (lambda d: d["images"].pop(), "has annotations of the image_id 4, which is not among"),
         (lambda d: d.pop("images"), "has no list 'images'"),
         (lambda d: d["images"][1].pop("id"), r"images\[1\] has no 'id'"),

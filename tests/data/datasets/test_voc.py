@@ -49,3 +49,11 @@ def test_a_value_that_is_no_category_is_named(tmp_path):
     save(path, np.full(SIZE, 21, np.uint8))
     with pytest.raises(UsageError, match=r"000000\.png: has pixels of the value 21.*void: 255\."):
         open_voc(tmp_path, CATEGORIES).read("2007_000000.jpg")
+
+
+def test_an_image_that_is_listed_twice_is_named(tmp_path):
+    write_voc(tmp_path, 2)
+    path = tmp_path / "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt"
+    path.write_text(path.read_text() + "2007_000001\n")
+    with pytest.raises(UsageError, match=r"val\.txt: has '2007_000001' twice\. Expected every"):
+        open_voc(tmp_path, CATEGORIES)
