@@ -8,7 +8,7 @@ from PIL import Image
 
 from odise_cli.commands.dataset_source import open_dataset
 from odise_cli.commands.evaluate import run_evaluate, self_check
-from odise_cli.config import EvaluateConfig
+from odise_cli.config import OUTPUTS, EvaluateConfig
 from odise_cli.errors import MissingDataError, TryAgainError, UsageError
 from odise_cli.writers.finished_run import FinishedRun
 from odise_cli.writers.run_folder import RunFolder
@@ -40,6 +40,24 @@ def test_ground_truth_against_itself_is_exactly_100(tmp_path, name):
         assert {"PQ", "PQ_things", "PQ_stuff", "mAP"} <= set(measured)
     assert notices == []
     assert report.num_images == NUM_IMAGES
+
+
+@pytest.mark.parametrize("name", ["ade20k", "voc21", "coco-panoptic"])
+def test_real_ground_truth_against_itself_is_exactly_100(tmp_path, shared, name):
+    data = shared / "data"
+    pair = data / "coco_panoptic_sample" / "panoptic_examples"
+    fields = {
+        "ade20k": {"data": data / "ade20k_sample"},
+        "voc21": {"data": data / "voc_sample"},
+        "coco-panoptic": {"annotations": pair.with_suffix(".json"), "masks": pair},
+    }[name]
+    source = open_dataset(EvaluateConfig(dataset=name, **fields))
+    outputs = OUTPUTS[:3] if source.dataset.has_panoptic else ("semantic",)
+    write_truth(source, tmp_path / "preds", outputs=outputs)
+    report, notices = evaluate({"dataset": name, **fields}, predictions=tmp_path / "preds")
+    assert {value for value in report.figures.values() if value is not None} == {100.0}
+    assert ("mAP" in report.figures) == source.dataset.has_panoptic
+    assert notices == []
 
 
 def test_a_disturbed_prediction_costs_what_arithmetic_says(tmp_path):
