@@ -74,16 +74,23 @@ def panoptic_ids(path: Path) -> NDArray[np.int64]:
     return rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]
 
 
-def panoptic_maps(preds):
+def panoptic_maps(preds: Path) -> dict[str, NDArray[np.int64]]:
+    """Segment ids of every image of a run, by file."""
     return {
         path.relative_to(preds).as_posix(): panoptic_ids(path)
         for path in sorted((preds / "panoptic").rglob("*.png"))
     }
 
 
-def different_share(preds, others):
+def different_share(preds: Path, others: Path) -> float:
+    """Share of pixels whose segment ids differ between two runs, neither of them all void."""
     maps, other_maps = panoptic_maps(preds), panoptic_maps(others)
     assert maps.keys() == other_maps.keys() != set()
     assert any(ids.any() for ids in maps.values())
     different = sum((maps[name] != other_maps[name]).sum() for name in maps)
     return different / sum(ids.size for ids in maps.values())
+
+
+def segments_of(preds: Path) -> list[dict[str, Any]]:
+    """What a run says of its segments, a line each."""
+    return read_lines(preds / "segments.jsonl")

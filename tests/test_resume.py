@@ -297,6 +297,7 @@ def test_images_that_went_away_keep_their_results(argv, row, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_photographs_and_a_hundred_frames_killed_at_a_random_moment(shared, tmp_path):
     """The acceptance of the whole: the real command, the real images, one SIGKILL."""
     images = tmp_path / "imgs"

@@ -22,6 +22,7 @@ from tests.runs import (
     read_json,
     read_lines,
     segment,
+    segments_of,
 )
 
 # pycocotools 2.0.11 has not caught up with numpy 2.
@@ -34,11 +35,6 @@ SIZES = [(48, 64), (48, 64), (64, 48), (48, 64), (48, 64)]
 def annotations_by_stem(preds):
     document = read_json(preds / "panoptic.json")
     return {a["file_name"].removesuffix(".png"): a for a in document["annotations"]}
-
-
-def segments_of(preds):
-    """What a run says of its segments, without what only places them."""
-    return read_lines(preds / "segments.jsonl")
 
 
 def test_the_tree_of_the_images_is_mirrored(preds):

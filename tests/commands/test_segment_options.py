@@ -22,25 +22,10 @@ from tests.runs import (
     read_json,
     read_lines,
     segment,
+    segments_of,
     write_images,
 )
 from tests.writers.fakes import files_of
-
-# pycocotools 2.0.11 has not caught up with numpy 2.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
-STEMS = ["a/x.jpg", "a/x.png", "b/2", "b/10", "top"]
-SIZES = [(48, 64), (48, 64), (64, 48), (48, 64), (48, 64)]
-
-
-def annotations_by_stem(preds):
-    document = read_json(preds / "panoptic.json")
-    return {a["file_name"].removesuffix(".png"): a for a in document["annotations"]}
-
-
-def segments_of(preds):
-    """What a run says of its segments, without what only places them."""
-    return read_lines(preds / "segments.jsonl")
 
 
 def test_image_ids_are_the_integers_of_coco_names(row, flags, tmp_path):
