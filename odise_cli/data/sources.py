@@ -240,6 +240,11 @@ class _Listing:
 
 
 def _read_list(from_file: str, null_separated: bool, stdin: BinaryIO | None) -> list[str]:
+    if from_file == "-" and stdin is None and sys.stdin is None:
+        raise UsageError(
+            "--from-file: standard input is closed. Expected one path a line. "
+            "Pipe a list into odise, or name a file."
+        )
     try:
         if from_file == "-":
             data = (stdin or sys.stdin.buffer).read()

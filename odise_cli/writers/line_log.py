@@ -80,8 +80,12 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def lines_at(path: Path, offsets: Iterable[int]) -> Iterator[bytes]:
-    """The lines of `path` that begin at the given offsets, in their order."""
-    with path.open("rb") as file:
+    """The lines of `path` that begin at the given offsets, in their order.
+
+    Raises:
+        OdiseError: the file is gone, or cannot be read.
+    """
+    with explained_errors(path), path.open("rb") as file:
         for offset in offsets:
             file.seek(offset)
             yield file.readline()
