@@ -65,15 +65,17 @@ def place(
             total = torch.cuda.get_device_properties(device).total_memory
             available = min(total, max_memory_bytes or total)
             batch_size = min(_MAX_AUTO_BATCH, max(1, available // _GPU_BYTES_PER_IMAGE - 1))
-    notice = ""
+    notices = []
     if max_memory_bytes is not None and device.type != "cuda":
-        notice = f"--max-memory has no effect on {device.type}: it limits CUDA devices."
+        notices.append(f"--max-memory has no effect on {device.type}: it limits CUDA devices.")
+    if device.type == "cpu" and precision == torch.float16:
+        notices.append("--precision fp16 is many times slower on a CPU than fp32 and bf16.")
     return Placement(
         device=device,
         precision=precision,
         batch_size=batch_size,
         max_memory_bytes=max_memory_bytes,
-        notice=notice,
+        notice=" ".join(notices),
     )
 
 

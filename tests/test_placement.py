@@ -53,6 +53,15 @@ def test_a_memory_limit_on_a_cpu_is_said_to_do_nothing():
     assert placement.notice == "--max-memory has no effect on cpu: it limits CUDA devices."
 
 
+def test_fp16_on_a_cpu_is_said_to_be_slow():
+    slow = "--precision fp16 is many times slower on a CPU than fp32 and bf16."
+    assert place("cpu", "fp16", None).notice == slow
+    both = place("cpu", "fp16", None, max_memory_bytes=1).notice
+    assert both.startswith("--max-memory has no effect on cpu")
+    assert both.endswith(slow)
+    assert [place("cpu", name, None).notice for name in ("auto", "fp32", "bf16")] == [""] * 3
+
+
 @pytest.mark.gpu
 def test_batches_fill_the_memory_that_may_be_taken():
     # 4 GiB an image, one image's worth kept free, at least one image, at most eight.

@@ -219,3 +219,9 @@ def test_a_folder_without_images(argv, tmp_path, capsys):
 def test_a_list_that_is_not_there(argv, tmp_path, capsys):
     assert segment("--from-file", tmp_path / "none.txt", *argv) == 2
     assert "none.txt cannot be read (No such file or directory)" in capsys.readouterr().err
+
+
+def test_a_list_from_a_closed_standard_input(argv, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", None)  # what Python makes of `<&-`
+    assert segment("--from-file", "-", *argv) == 2
+    assert "error: --from-file: standard input is closed." in capsys.readouterr().err
