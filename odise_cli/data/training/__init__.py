@@ -1,0 +1,4 @@
+"""Images with masks, categories and captions for training; all numpy, nothing kept decoded.
+
+`samples.py` says what a training dataset is to the rest of the program.
+"""
