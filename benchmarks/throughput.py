@@ -35,7 +35,7 @@ from odise_cli.model.config import PUBLISHED_LABEL
 from odise_cli.model.frozen_weights import build_clip, unet_config, vae_config
 from odise_cli.model.odise import Odise
 from odise_cli.placement import place
-from odise_cli.reports import SegmentReport
+from odise_cli.reports.segmentation import SegmentReport
 
 STAGES = ("decode", "features", "masks", "classify", "postprocess", "write")
 CLIP_NAME = "ViT-L-14-336-quickgelu"

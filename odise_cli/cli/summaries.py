@@ -6,7 +6,8 @@ Pure functions from a report to lines; prints nothing and opens no file.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from odise_cli.reports import EvaluationReport, SegmentPlan, SegmentReport, SelfCheckReport
+from odise_cli.reports.evaluation import EvaluationReport, SelfCheckReport
+from odise_cli.reports.segmentation import SegmentPlan, SegmentReport
 
 if TYPE_CHECKING:
     from odise_cli.commands.merge import MergeReport

@@ -25,7 +25,7 @@ from odise_cli.evaluation.pairing import Pairing, check_same_categories, pair_im
 from odise_cli.evaluation.panoptic_quality import PanopticQuality
 from odise_cli.evaluation.published import PUBLISHED
 from odise_cli.evaluation.seen import is_seen_by_exact_name, is_seen_by_normalised_name
-from odise_cli.reports import EvaluationReport, SelfCheckReport
+from odise_cli.reports.evaluation import EvaluationReport, SelfCheckReport
 from odise_cli.structures import Labels
 from odise_cli.vocabulary.loader import load_vocabulary
 from odise_cli.vocabulary.vocabulary import Vocabulary

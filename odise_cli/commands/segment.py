@@ -26,7 +26,7 @@ from odise_cli.engine import EmbeddedVocabulary, Engine, SegmentOptions
 from odise_cli.hub import cache_folder
 from odise_cli.model.clip import count_tokens
 from odise_cli.placement import Placement, place
-from odise_cli.reports import SegmentPlan, SegmentReport
+from odise_cli.reports.segmentation import SegmentPlan, SegmentReport
 from odise_cli.structures import ImageRecord
 from odise_cli.vocabulary.cache import TextEmbeddingCache
 from odise_cli.vocabulary.checks import check_word_lengths

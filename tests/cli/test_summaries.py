@@ -8,7 +8,7 @@ from odise_cli.cli.summaries import (
     segment_report_text,
     size_text,
 )
-from odise_cli.reports import SegmentPlan, SegmentReport
+from odise_cli.reports.segmentation import SegmentPlan, SegmentReport
 
 FACTS = {
     "out": Path("preds"),

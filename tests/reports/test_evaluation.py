@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from odise_cli.reports import EvaluationReport, SelfCheckReport
+from odise_cli.reports.evaluation import EvaluationReport, SelfCheckReport
 from odise_cli.structures import Count
 
 REPORT = EvaluationReport(
