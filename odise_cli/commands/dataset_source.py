@@ -33,7 +33,7 @@ class DatasetSource:
     def commands(self, config: EvaluateConfig) -> str:
         """What to type to segment the images of the dataset and to score the results."""
         vocab = " ".join(f"--vocab {shlex.quote(spec)}" for spec in self.vocab)
-        outputs = "panoptic,instances,semantic" if self.dataset.has_panoptic else "semantic"
+        outputs = ",".join(self.dataset.outputs)
         source = " ".join(
             f"--{name} {shlex.quote(str(value))}"
             for name in ("data", "annotations", "masks")

@@ -136,9 +136,7 @@ def _scorers(source: DatasetSource, run: FinishedRun) -> tuple[Scorers, list[str
     Raises:
         UsageError: nothing can.
     """
-    possible = ["panoptic", "instances", "semantic"]
-    if not source.dataset.has_panoptic:
-        possible = ["semantic"]
+    possible = source.dataset.outputs
     measured = [name for name in possible if name in run.run.outputs]
     if not measured:
         raise UsageError(

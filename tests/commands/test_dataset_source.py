@@ -17,7 +17,7 @@ def test_every_dataset_opens_with_its_vocabulary(tmp_path, name):
     assert source.dataset.categories == source.vocabulary.categories
     assert len(source.dataset.image_names) == NUM_IMAGES
     labels = source.dataset.read(source.dataset.image_names[-1])
-    assert (labels.panoptic_HW is not None) == source.dataset.has_panoptic
+    assert (labels.panoptic_HW is not None) == ("panoptic" in source.dataset.outputs)
 
 
 def test_a_pair_may_be_named_in_other_words(tmp_path):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from odise_cli.commands.dataset_source import open_dataset
 from odise_cli.commands.evaluate import run_evaluate, self_check
-from odise_cli.config import OUTPUTS, EvaluateConfig
+from odise_cli.config import EvaluateConfig
 from odise_cli.errors import MissingDataError, TryAgainError, UsageError
 from odise_cli.writers.finished_run import FinishedRun
 from odise_cli.writers.run_folder import RunFolder
@@ -52,11 +52,10 @@ def test_real_ground_truth_against_itself_is_exactly_100(tmp_path, shared, name)
         "coco-panoptic": {"annotations": pair.with_suffix(".json"), "masks": pair},
     }[name]
     source = open_dataset(EvaluateConfig(dataset=name, **fields))
-    outputs = OUTPUTS[:3] if source.dataset.has_panoptic else ("semantic",)
-    write_truth(source, tmp_path / "preds", outputs=outputs)
+    write_truth(source, tmp_path / "preds", outputs=source.dataset.outputs)
     report, notices = evaluate({"dataset": name, **fields}, predictions=tmp_path / "preds")
     assert {value for value in report.figures.values() if value is not None} == {100.0}
-    assert ("mAP" in report.figures) == source.dataset.has_panoptic
+    assert ("mAP" in report.figures) == ("instances" in source.dataset.outputs)
     assert notices == []
 
 

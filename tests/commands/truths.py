@@ -6,7 +6,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from odise_cli.commands.dataset_source import DatasetSource, open_dataset
-from odise_cli.config import OUTPUTS, EvaluateConfig
+from odise_cli.config import EvaluateConfig
 from odise_cli.evaluation.average_precision import thing_instances
 from odise_cli.structures import (
     DecodedImage,
@@ -115,6 +115,5 @@ def truth_run(tmp_path: Path, name: str, *, failing: tuple[int, ...] = ()) -> di
     """A dataset and its ground truth as predictions; the fields of an `EvaluateConfig`."""
     fields = write_dataset(tmp_path / "data", name)
     source = open_dataset(EvaluateConfig(**fields))
-    outputs = OUTPUTS[:3] if source.dataset.has_panoptic else ("semantic",)
-    write_truth(source, tmp_path / "preds", outputs=outputs, failing=failing)
+    write_truth(source, tmp_path / "preds", outputs=source.dataset.outputs, failing=failing)
     return {**fields, "predictions": tmp_path / "preds"}

@@ -88,7 +88,7 @@ def open_ade20k(data: Path, categories: Sequence[Category]) -> Dataset:
             Count(what="classes in objectInfo150.txt", found=num_classes, published=150),
         ),
         num_published_images=NUM_IMAGES,
-        has_panoptic=True,
+        outputs=("panoptic", "instances", "semantic"),
         images=images,
     )
 

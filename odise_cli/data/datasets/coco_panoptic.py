@@ -71,7 +71,7 @@ def open_coco_panoptic(
             Count(what="categories", found=len(document["categories"]), published=len(categories)),
         ),
         num_published_images=num_published_images,
-        has_panoptic=True,
+        outputs=("panoptic", "instances", "semantic"),
         images=images,
     )
 

@@ -29,8 +29,8 @@ class Dataset:
     """What `--self-check` says."""
     num_published_images: int | None
     """None where nobody says."""
-    has_panoptic: bool
-    """Whether the ground truth tells regions apart, not categories alone."""
+    outputs: tuple[str, ...]
+    """The outputs of a segmentation that there is ground truth for: panoptic, instances …"""
     images: Path | None
     """The folder of the images; None if it is unknown: scoring needs none."""
     image_list: Path | None = None

@@ -59,6 +59,6 @@ def open_label_png(masks: Path, categories: Sequence[Category], *, void: Sequenc
             Count(what="categories", found=len(categories), published=None),
         ),
         num_published_images=None,
-        has_panoptic=False,
+        outputs=("semantic",),
         images=None,
     )

@@ -68,7 +68,7 @@ def open_voc(data: Path, categories: Sequence[Category]) -> Dataset:
             _listed("JPEGImages/*.jpg", [images / f"{stem}.jpg" for stem in stems]),
         ),
         num_published_images=NUM_IMAGES,
-        has_panoptic=False,
+        outputs=("semantic",),
         images=images,
         image_list=root / _LIST,
     )
