@@ -25,7 +25,7 @@ from odise_cli.evaluation.pairing import Pairing, check_same_categories, pair_im
 from odise_cli.evaluation.panoptic_quality import PanopticQuality
 from odise_cli.evaluation.published import PUBLISHED
 from odise_cli.evaluation.seen import is_seen_by_exact_name, is_seen_by_normalised_name
-from odise_cli.reports.evaluation import EvaluationReport, SelfCheckReport
+from odise_cli.reports.evaluation import MEASURES, EvaluationReport, SelfCheckReport
 from odise_cli.structures import Labels
 from odise_cli.vocabulary.loader import load_vocabulary
 from odise_cli.vocabulary.vocabulary import Vocabulary
@@ -37,7 +37,6 @@ _TRAINING_VOCABULARY = "coco133"
 _MAX_READERS = 8
 _READ_AHEAD = 2
 """Images read ahead for each reader: bounds the memory."""
-_MEASURES = {"panoptic": "PQ", "instances": "mAP", "semantic": "mIoU"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +152,7 @@ def _scorers(source: DatasetSource, run: FinishedRun) -> tuple[Scorers, list[str
         semantic=MeanIoU(len(categories)) if "semantic" in measured else None,
     )
     return scorers, [
-        f"{_MEASURES[name]} is not measured: {run.path} holds no {name} (--write {name})."
+        f"{MEASURES[name]} is not measured: {run.path} holds no {name} (--write {name})."
         for name in possible
         if name not in measured
     ]
@@ -265,6 +264,8 @@ def _report(
         seen_split=split,
         categories=scores.category_rows(categories),
         without_truth=scores.without_truth(categories),
+        confusions=scores.confusion_rows(categories),
+        images=scores.ranked_images(source.dataset.image_names),
         protocol=_protocol(config, source, run),
         notices=tuple(notices),
         out=config.out,

@@ -5,7 +5,7 @@ Knows what figures are called; does not know where labels come from.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,16 @@ from odise_cli.evaluation.average_precision import (
     mean_precision,
     thing_instances,
 )
+from odise_cli.evaluation.confusions import costliest_pixels, costliest_segments
 from odise_cli.evaluation.mean_iou import MeanIoU, SemanticScores
 from odise_cli.evaluation.panoptic_quality import PanopticQuality, PanopticScores
-from odise_cli.structures import Category, Labels
+from odise_cli.evaluation.ranking import ImageRanking, Ranking
+from odise_cli.structures import VOID_CATEGORY, Category, Labels
 
+NUM_RANKED_IMAGES = 6
+"""Worst images and best images in a report, each with three pictures."""
+NUM_CONFUSIONS = 30
+"""Pairs of categories in a report."""
 _DECIMALS = 10
 """Of a percentage: beyond it there is only the order of a sum."""
 
@@ -34,19 +40,21 @@ class Scorers:
     panoptic: PanopticQuality | None
     instances: AveragePrecision | None
     semantic: MeanIoU | None
+    ranking: ImageRanking = field(default_factory=lambda: ImageRanking(NUM_RANKED_IMAGES))
+    """Images by the PQ that each has alone; by mIoU where there is no PQ."""
 
     def update(self, image: int, truth: Labels, predicted: Labels) -> None:
         """Add one image; `image` is a number that no other has."""
-        if self.panoptic is not None:
-            assert truth.panoptic_HW is not None
-            assert predicted.panoptic_HW is not None
-            self.panoptic.update(
-                truth.panoptic_HW, truth.regions, predicted.panoptic_HW, predicted.regions
-            )
+        everything, quality = np.ones_like(self.is_thing), math.nan
         if self.semantic is not None:
-            assert truth.semantic_HW is not None
-            assert predicted.semantic_HW is not None
-            self.semantic.update(truth.semantic_HW, predicted.semantic_HW)
+            semantic = semantic_of(truth, predicted, len(self.is_thing))
+            self.semantic.merge(semantic)
+            quality = semantic.compute().mean_iou(everything)
+        if self.panoptic is not None:
+            panoptic = panoptic_of(truth, predicted, len(self.is_thing))
+            self.panoptic.merge(panoptic)
+            quality = panoptic.compute().average(everything).pq
+        self.ranking.update(image, quality)
         if self.instances is not None:
             assert predicted.instances is not None
             true_instances = (
@@ -63,7 +71,26 @@ class Scorers:
             panoptic=self.panoptic.compute() if self.panoptic else None,
             instances=self.instances.compute() if self.instances else None,
             semantic=self.semantic.compute() if self.semantic else None,
+            ranking=self.ranking.compute(),
         )
+
+
+def panoptic_of(truth: Labels, predicted: Labels, num_categories: int) -> PanopticQuality:
+    """The matches of one image."""
+    assert truth.panoptic_HW is not None
+    assert predicted.panoptic_HW is not None
+    quality = PanopticQuality(num_categories)
+    quality.update(truth.panoptic_HW, truth.regions, predicted.panoptic_HW, predicted.regions)
+    return quality
+
+
+def semantic_of(truth: Labels, predicted: Labels, num_categories: int) -> MeanIoU:
+    """The confusion matrix of one image."""
+    assert truth.semantic_HW is not None
+    assert predicted.semantic_HW is not None
+    accumulator = MeanIoU(num_categories)
+    accumulator.update(truth.semantic_HW, predicted.semantic_HW)
+    return accumulator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +101,14 @@ class Scores:
     panoptic: PanopticScores | None = None
     instances: PrecisionScores | None = None
     semantic: SemanticScores | None = None
+    ranking: Ranking = field(default_factory=lambda: Ranking(worst=(), best=()))
+
+    @property
+    def ranking_measure(self) -> str | None:
+        """The figure by which images are ranked; None where nothing ranks them."""
+        if self.panoptic is not None:
+            return "PQ"
+        return None if self.semantic is None else "mIoU"
 
     @property
     def has_truth(self) -> NDArray[np.bool_]:
@@ -158,6 +193,37 @@ class Scores:
                 row["num_true_px"] = int(self.semantic.num_true[index])
             rows.append(row)
         return rows
+
+    def confusion_rows(self, categories: Sequence[Category]) -> dict[str, list[dict[str, Any]]]:
+        """By what was measured, the pairs of categories whose confusion costs most."""
+        found = {}
+        if self.panoptic is not None:
+            segments = costliest_segments(self.panoptic, num_kept=NUM_CONFUSIONS)
+            found["panoptic"] = ("num_segments", segments)
+        if self.semantic is not None:
+            pixels = costliest_pixels(self.semantic, num_kept=NUM_CONFUSIONS)
+            found["semantic"] = ("num_px", pixels)
+        names = {VOID_CATEGORY: None} | {k: c.name for k, c in enumerate(categories)}
+        return {
+            measured: [
+                {
+                    "true": names[pair.true],
+                    "predicted": names[pair.predicted],
+                    unit: pair.count,
+                    "cost": percent(pair.cost),
+                }
+                for pair in pairs
+            ]
+            for measured, (unit, pairs) in found.items()
+        }
+
+    def ranked_images(self, names: Sequence[str]) -> dict[str, Any]:
+        """The worst and the best images by the figure that each has alone."""
+        ends = {"worst": self.ranking.worst, "best": self.ranking.best}
+        return {"measure": self.ranking_measure} | {
+            end: [{"name": names[image], "value": percent(value)} for image, value in ranked]
+            for end, ranked in ends.items()
+        }
 
     def without_truth(self, categories: Sequence[Category]) -> dict[str, list[str]]:
         """By what was measured, the names of the categories that have no ground truth."""

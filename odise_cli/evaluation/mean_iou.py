@@ -16,6 +16,18 @@ _CATEGORY_BITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConfusedPixels:
+    """Pixels that were named wrongly, by C pairs of categories, in their order."""
+
+    true: NDArray[np.int64]
+    """[C] category index of the pixels in truth."""
+    predicted: NDArray[np.int64]
+    """[C] category index in the prediction, 65535 where it is void."""
+    counts: NDArray[np.int64]
+    """[C] pixels, from 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SemanticScores:
     """Pixel counts of K categories and what follows; pixels that are void in truth are out."""
 
@@ -25,6 +37,8 @@ class SemanticScores:
     """[K] pixels of the category; what was predicted void among them is missed."""
     num_predicted: NDArray[np.int64]
     """[K] pixels predicted as the category."""
+    confused: ConfusedPixels
+    """The filled cells off the diagonal of the confusion matrix."""
 
     @property
     def has_truth(self) -> NDArray[np.bool_]:
@@ -108,6 +122,11 @@ class MeanIoU:
             num_correct=self._summed(true[is_correct], self._counts[is_correct]),
             num_true=self._summed(true, self._counts),
             num_predicted=self._summed(predicted[is_named], self._counts[is_named]),
+            confused=ConfusedPixels(
+                true=true[~is_correct],
+                predicted=predicted[~is_correct],
+                counts=self._counts[~is_correct],
+            ),
         )
 
     def _add(self, cells: NDArray[np.int64], counts: NDArray[np.int64]) -> None:

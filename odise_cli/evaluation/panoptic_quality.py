@@ -36,6 +36,26 @@ class PanopticAverage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConfusedSegments:
+    """Regions that were found and named wrongly, by C pairs of categories, in their order.
+
+    A true region (crowds aside) and a predicted one of another category with an IoU > 0.5:
+    more than half of either, so that neither can have another partner.
+    """
+
+    true: NDArray[np.int64]
+    """[C] category index of the true regions."""
+    predicted: NDArray[np.int64]
+    """[C] category index of the predicted regions."""
+    num_missed: NDArray[np.int64]
+    """[C] how many; each is a false negative of the true category."""
+    num_spurious: NDArray[np.int64]
+    """[C] of these, false positives of the predicted category; others lie on void or crowd."""
+    iou_sum: NDArray[np.float64]
+    """[C] IoU summed over the pairs."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PanopticScores:
     """Panoptic quality of K categories, and the counts it comes from."""
 
@@ -47,6 +67,8 @@ class PanopticScores:
     """[K] false positives: predicted regions without a partner."""
     num_missed: NDArray[np.int64]
     """[K] false negatives: true regions without a partner."""
+    confused: ConfusedSegments
+    """What of the last two was found and named wrongly."""
 
     @property
     def has_truth(self) -> NDArray[np.bool_]:
@@ -103,6 +125,8 @@ class PanopticQuality:
         self._num_matched = np.zeros(num_categories, np.int64)
         self._num_spurious = np.zeros(num_categories, np.int64)
         self._num_missed = np.zeros(num_categories, np.int64)
+        self._confused: dict[tuple[int, int], tuple[int, int, float]] = {}
+        """By true and predicted category: number missed, number spurious, sum of the IoU."""
 
     def update(
         self,
@@ -141,14 +165,25 @@ class PanopticQuality:
         self._num_matched += other._num_matched
         self._num_spurious += other._num_spurious
         self._num_missed += other._num_missed
+        for categories, totals in other._confused.items():
+            self._add_confused(categories, totals)
 
     def compute(self) -> PanopticScores:
         """The scores of the images so far."""
+        pairs = sorted(self._confused)
+        totals = [self._confused[pair] for pair in pairs]
         return PanopticScores(
             iou_sum=self._iou_sum.copy(),
             num_matched=self._num_matched.copy(),
             num_spurious=self._num_spurious.copy(),
             num_missed=self._num_missed.copy(),
+            confused=ConfusedSegments(
+                true=np.array([true for true, _ in pairs], np.int64),
+                predicted=np.array([predicted for _, predicted in pairs], np.int64),
+                num_missed=np.array([missed for missed, _, _ in totals], np.int64),
+                num_spurious=np.array([spurious for _, spurious, _ in totals], np.int64),
+                iou_sum=np.array([iou for _, _, iou in totals], np.float64),
+            ),
         )
 
     def _match(
@@ -165,9 +200,9 @@ class PanopticQuality:
         union_TP = truth_areas[:, None] + (predicted_areas - void_areas) - intersection_TP
         # A prediction on nothing but void has no union with a region it does not touch.
         iou_TP = intersection_TP / np.maximum(union_TP, 1)
-        is_comparable_TP = truth_categories[:, None] == predicted_categories
-        is_comparable_TP &= ~iscrowd[:, None]
-        matched_T, matched_P = np.nonzero(is_comparable_TP & (iou_TP > _MATCHING_IOU))
+        is_same_TP = truth_categories[:, None] == predicted_categories
+        overlaps_TP = (iou_TP > _MATCHING_IOU) & ~iscrowd[:, None]
+        matched_T, matched_P = np.nonzero(overlaps_TP & is_same_TP)
         np.add.at(self._iou_sum, truth_categories[matched_T], iou_TP[matched_T, matched_P])
         np.add.at(self._num_matched, truth_categories[matched_T], 1)
 
@@ -183,6 +218,15 @@ class PanopticQuality:
         is_spurious = ignored_areas <= _IGNORED_SHARE * predicted_areas
         is_spurious[matched_P] = False
         np.add.at(self._num_spurious, predicted_categories[is_spurious], 1)
+        for t, p in np.argwhere(overlaps_TP & ~is_same_TP).tolist():
+            self._add_confused(
+                (int(truth_categories[t]), int(predicted_categories[p])),
+                (1, int(is_spurious[p]), float(iou_TP[t, p])),
+            )
+
+    def _add_confused(self, categories: tuple[int, int], totals: tuple[int, int, float]) -> None:
+        missed, spurious, iou = self._confused.get(categories, (0, 0, 0.0))
+        self._confused[categories] = (missed + totals[0], spurious + totals[1], iou + totals[2])
 
 
 def _sorted_ids(regions: Sequence[Region]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,12 +1,16 @@
 """What `odise evaluate` found: figures and how they were measured, as JSON and as Markdown."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 if TYPE_CHECKING:  # `odise --help` reads this module, and has no time for numpy
     from odise_cli.structures import Count
+
+MEASURES: Final = {"panoptic": "PQ", "instances": "mAP", "semantic": "mIoU"}
+"""The headline figure of each kind of labels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,10 @@ class EvaluationReport:
     """The figures of each category."""
     without_truth: Mapping[str, Sequence[str]]
     """By what was measured: the names of categories without ground truth."""
+    confusions: Mapping[str, Sequence[Mapping[str, Any]]]
+    """By what was measured (panoptic, semantic): pairs of categories, the costliest first."""
+    images: Mapping[str, Any]
+    """`measure` (PQ, mIoU or None), `worst` and `best`: each image's name and own `value`."""
     protocol: Mapping[str, Any]
     notices: tuple[str, ...]
     """What has to be known with the figures."""
@@ -94,32 +102,56 @@ class EvaluationReport:
                 for rule, sides in self.seen_split.items()
             },
             "without_truth": {name: list(names) for name, names in self.without_truth.items()},
+            "confusions": {
+                name: [dict(row) for row in rows] for name, rows in self.confusions.items()
+            },
+            "images": dict(self.images),
             "protocol": dict(self.protocol),
             "notices": list(self.notices),
             "categories": [dict(row) for row in self.categories],
         }
 
     def to_markdown(self) -> str:
-        """The report for people: headline figures, protocol, every category."""
-        return (
-            "\n\n".join(
-                (
-                    f"# {self.title}",
-                    *(f"> {notice}" for notice in self.notices),
-                    _markdown_table(*self.headline_table()),
-                    "Published figures were measured by others on the whole dataset."
-                    if self.published
-                    else "Nobody's published figures are known for this dataset.",
-                    "## Seen and unseen in training",
-                    _markdown_table(*self.split_table()),
-                    "## Protocol",
-                    "\n".join(f"- {line}" for line in self.protocol_lines()),
-                    "## Categories",
-                    _markdown_table(*self.category_table()),
-                )
-            )
-            + "\n"
-        )
+        """The report for people: every figure of `report.json`."""
+        parts = [
+            f"# {_markdown_text(self.title)}",
+            *(f"> {_markdown_text(notice)}" for notice in self.notices),
+            _markdown_table(*self.headline_table()),
+            self.published_note,
+            "## Seen and unseen in training",
+            _markdown_table(*self.split_table()),
+            "## Protocol",
+            "\n".join(f"- {_markdown_text(line)}" for line in self.protocol_lines()),
+        ]
+        for measure, rows in self.confusions.items():
+            if rows:
+                parts += [
+                    f"## Wrong names that cost most {MEASURES[measure]}",
+                    confusion_note(measure),
+                    _markdown_table(*self.confusion_table(measure)),
+                ]
+        for side in ("worst", "best"):
+            if self.images[side]:
+                parts += [
+                    f"## Images with the {side} {self.images['measure']} of their own",
+                    _markdown_table(*self.image_table(side)),
+                ]
+        parts += ["## Categories", _markdown_table(*self.category_table())]
+        for measure, names in self.without_truth.items():
+            if names:
+                listed = ", ".join(_markdown_text(name) for name in names)
+                parts.append(f"Without ground truth ({measure}), in no average of it: {listed}.")
+        return "\n\n".join(parts) + "\n"
+
+    @property
+    def published_note(self) -> str:
+        """What the published figures are, and whether they compare."""
+        if not self.published:
+            return "Nobody's published figures are known for this dataset."
+        note = "Published figures were measured by others on the whole dataset."
+        if self.is_subset:
+            note += " This run scored a subset: its figures do not compare with them."
+        return note
 
     def headline_table(self) -> tuple[list[str], list[list[str]]]:
         """Column names and rows: each figure, ours and the published ones of the same model.
@@ -170,6 +202,25 @@ class EvaluationReport:
         ]
         return ["id", "category", "kind", *names], rows
 
+    def confusion_table(self, measure: str) -> tuple[list[str], list[list[str]]]:
+        """Column names and rows: what was taken for what, how often, and what it costs."""
+        unit = "segments" if measure == "panoptic" else "pixels"
+        rows = [
+            [
+                row["true"],
+                "(nothing)" if row["predicted"] is None else row["predicted"],
+                f"{row['num_segments' if measure == 'panoptic' else 'num_px']:,}",
+                figure_text(row["cost"]),
+            ]
+            for row in self.confusions[measure]
+        ]
+        return ["is", "was named", unit, f"costs {MEASURES[measure]}"], rows
+
+    def image_table(self, side: str) -> tuple[list[str], list[list[str]]]:
+        """Column names and rows: the images of one end of the ranking, with their own figure."""
+        rows = [[row["name"], figure_text(row["value"])] for row in self.images[side]]
+        return ["image", self.images["measure"]], rows
+
     def protocol_lines(self) -> list[str]:
         """What the figures were measured with, a line each."""
         protocol = self.protocol
@@ -191,9 +242,20 @@ class EvaluationReport:
             f"without ground truth ({name}): {len(names):,} categories"
             for name, names in self.without_truth.items()
         ]
-        rules = {"panoptic": "PQ", "instances": "mAP", "semantic": "mIoU"}
-        lines += [f"{rules[n]}: {protocol['rules'][rules[n]]}" for n in self.without_truth]
+        lines += [f"{MEASURES[n]}: {protocol['rules'][MEASURES[n]]}" for n in self.without_truth]
         return lines
+
+
+def confusion_note(measure: str) -> str:
+    """What the cost of a confusion is."""
+    what = {
+        "panoptic": "segments that overlap one of another category with an IoU > 0.5",
+        "semantic": "pixels of one category that were given another",
+    }[measure]
+    return (
+        f"Of {what}. The cost is how many points of {MEASURES[measure]} naming them right would "
+        "have gained, all else being equal; costs of several pairs do not add up."
+    )
 
 
 def figure_text(value: float | None) -> str:
@@ -202,7 +264,11 @@ def figure_text(value: float | None) -> str:
 
 
 def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(
-        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
-    )
+    lines = [[_markdown_text(cell) for cell in line] for line in (columns, *rows)]
+    lines.insert(1, ["---"] * len(columns))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _markdown_text(text: str) -> str:
+    """On one line, with nothing in it that ends a cell or begins an HTML tag or entity."""
+    return re.sub(r"([\\|<&])", r"\\\1", " ".join(text.split()))

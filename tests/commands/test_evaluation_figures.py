@@ -5,7 +5,7 @@ from odise_cli.commands.evaluation_figures import Scorers, percent
 from odise_cli.evaluation.average_precision import AveragePrecision
 from odise_cli.evaluation.mean_iou import MeanIoU
 from odise_cli.evaluation.panoptic_quality import PanopticQuality
-from odise_cli.structures import Category, InstanceMask, Labels, Region
+from odise_cli.structures import VOID_CATEGORY, Category, InstanceMask, Labels, Region
 
 CATEGORIES = tuple(
     Category(id=10 * k, words=(name,), isthing=k < 2, color=(0, 0, 0))
@@ -68,6 +68,34 @@ def test_a_row_for_each_category(scores):
     assert dog["IoU"] is None
 
 
+def test_the_confusions_that_cost_most(scores):
+    # Named right: sky 1, cat 1 and no dog at all; in pixels cat 0 becomes 1 beside the sky.
+    assert scores.confusion_rows(CATEGORIES) == {
+        "panoptic": [{"true": "cat", "predicted": "dog", "num_segments": 1, "cost": 66.6666666667}],
+        "semantic": [{"true": "cat", "predicted": "dog", "num_px": 4, "cost": 50.0}],
+    }
+
+
+def test_images_are_ranked_by_the_figure_of_each_alone(scores):
+    assert scores.ranked_images(["a.jpg"]) == {
+        "measure": "PQ",
+        "worst": [{"name": "a.jpg", "value": 33.3333333333}],
+        "best": [],
+    }
+    assert scores.ranking_measure == "PQ"
+    assert scores.ranking.worst == ((0, pytest.approx(1 / 3)),)
+    scorers = Scorers(is_thing=IS_THING, panoptic=None, instances=None, semantic=MeanIoU(3))
+    right = Labels(semantic_HW=np.array([[0, 1]], np.uint16))
+    wrong = Labels(semantic_HW=np.array([[0, VOID_CATEGORY]], np.uint16))
+    scorers.update(0, right, right)
+    scorers.update(1, right, wrong)
+    scorers.update(2, Labels(semantic_HW=np.full((1, 2), VOID_CATEGORY, np.uint16)), right)
+    alone = scorers.compute()
+    assert alone.ranking_measure == "mIoU"
+    assert alone.confusion_rows(CATEGORIES)["semantic"][0]["predicted"] is None
+    assert (alone.ranking.worst, alone.ranking.best) == (((1, 0.5),), ((0, 1.0),))
+
+
 def test_categories_without_truth(scores):
     assert scores.without_truth(CATEGORIES) == {
         "panoptic": ["dog"],
@@ -85,6 +113,8 @@ def test_what_is_not_measured_has_no_figure():
     nothing = Scorers(is_thing=IS_THING, panoptic=None, instances=None, semantic=None).compute()
     assert nothing.figures() == {}
     assert nothing.without_truth(CATEGORIES) == {}
+    assert nothing.confusion_rows(CATEGORIES) == {}
+    assert nothing.ranking_measure is None
 
 
 def test_percentages_are_rounded_where_only_the_order_of_a_sum_shows():

@@ -24,6 +24,15 @@ REPORT = EvaluationReport(
         {"id": 1, "name": "c", "isthing": True, "IoU": None, "num_true_px": 0},
     ],
     without_truth={"semantic": ["c"]},
+    confusions={
+        "panoptic": [{"true": "a|b", "predicted": "c", "num_segments": 1234, "cost": 0.5}],
+        "semantic": [{"true": "c", "predicted": None, "num_px": 7, "cost": 0.25}],
+    },
+    images={
+        "measure": "PQ",
+        "worst": [{"name": "x/1.jpg", "value": 1.0}],
+        "best": [{"name": "<b>.jpg", "value": 99.0}],
+    },
     protocol={
         "scored_at": "the size of the ground truth",
         "resized_for_the_model": {"short_side_px": 1024, "long_side_px": 2560},
@@ -85,6 +94,8 @@ def test_the_schema_of_the_json_is_stable():
         "published",
         "seen_split",
         "without_truth",
+        "confusions",
+        "images",
         "protocol",
         "notices",
         "categories",
@@ -102,10 +113,36 @@ def test_markdown():
     assert "| 0 | a\\|b | stuff | 12.35 | 12,345 |" in lines
     assert "- without ground truth (semantic): 1 categories" in lines
     assert "- mIoU: one matrix" in lines
+    assert "## Wrong names that cost most PQ" in lines
+    assert "| a\\|b | c | 1,234 | 0.50 |" in lines
+    assert "| c | (nothing) | 7 | 0.25 |" in lines
+    assert "## Images with the worst PQ of their own" in lines
+    assert "| x/1.jpg | 1.00 |" in lines
+    assert "| \\<b>.jpg | 99.00 |" in lines
+    assert "Without ground truth (semantic), in no average of it: c." in lines
     assert (
         "- images: 1,449 of 1,449, scored at the size of the ground truth; the model saw a short "
         "side of 1024, a long side of at most 2560"
     ) in lines
+
+
+def test_published_figures_are_said_to_be_of_the_whole_dataset():
+    assert REPORT.published_note == (
+        "Published figures were measured by others on the whole dataset."
+    )
+    subset = replace(REPORT, num_images=3)
+    assert subset.published_note.endswith("a subset: its figures do not compare with them.")
+    assert subset.published_note in subset.to_markdown()
+    unknown = replace(REPORT, published={})
+    assert unknown.published_note == "Nobody's published figures are known for this dataset."
+
+
+def test_a_name_cannot_break_out_of_its_cell_in_markdown():
+    row = {"id": 0, "name": "a\n\\|<script>&lt;", "isthing": True, "IoU": None}
+    report = replace(REPORT, categories=[row], confusions={"semantic": []})
+    lines = report.to_markdown().splitlines()
+    assert "| 0 | a \\\\\\|\\<script>\\&lt; | thing | – |" in lines
+    assert not [line for line in lines if "Wrong names" in line]
 
 
 @pytest.mark.parametrize(
