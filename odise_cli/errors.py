@@ -2,7 +2,8 @@
 
     OdiseError                      1   (never raised itself)
     ├── UsageError                  2   an option, a settings file, a vocabulary's text
-    │   └── SettingsChangedError    2   the output folder was made with other settings
+    │   ├── SettingsChangedError    2   the output folder was made with other settings
+    │   └── TrainingError           2   settings or images with which a loss is no number
     ├── NoImagesError               4   the sources hold no image
     ├── MissingDataError            5   weights, vocabulary or data that are not there
     │   └── CheckpointError         5   weights that are there and cannot be used
@@ -30,6 +31,10 @@ class UsageError(OdiseError):
 
 class SettingsChangedError(UsageError):
     """The output folder holds results made with other settings."""
+
+
+class TrainingError(UsageError):
+    """A training step whose loss or gradient is not finite: settings or images are at fault."""
 
 
 class NoImagesError(OdiseError):
