@@ -105,6 +105,17 @@ def decode_image(record: ImageRecord, *, short_side: int, long_side: int) -> Dec
     )
 
 
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """The [H, W, 3] RGB pixels of an image file at its own size, upright.
+
+    Raises:
+        ImageError: The file is missing, unreadable, broken, no image, or has more than
+            178,956,970 pixels.
+    """
+    _ignore_pillow_warnings()
+    return _to_array(_read_rgb(path))
+
+
 def _read_rgb(path: Path) -> Image.Image:
     where = printable(str(path))
     try:

@@ -49,7 +49,7 @@ def open_coco(data: Path, categories: Sequence[Category]) -> Dataset:
     images = root / "val2017"
     panoptic = open_coco_panoptic(
         root / "annotations" / f"{_PANOPTIC}.json",
-        _masks_folder(root),
+        masks_folder(root, _PANOPTIC),
         categories,
         images=images,
         num_published_images=NUM_IMAGES,
@@ -117,12 +117,20 @@ def annotation_to_mask(
     )
 
 
-def _masks_folder(root: Path) -> Path:
-    """Where the panoptic maps were unpacked: beside their JSON, or a folder further up."""
-    folder = root / "annotations" / _PANOPTIC
+def masks_folder(root: Path, name: str) -> Path:
+    """Where the panoptic maps were unpacked: beside their JSON, or a folder further up.
+
+    Args:
+        root: the folder `coco`.
+        name: what the maps' folder is called, e.g. `panoptic_val2017`.
+
+    Raises:
+        MissingDataError: neither is there.
+    """
+    folder = root / "annotations" / name
     if folder.is_dir():
         return folder
-    return require(root / _PANOPTIC, origin=f"{ORIGIN} (a zip in the panoptic zip)")
+    return require(root / name, origin=f"{ORIGIN} (a zip in the panoptic zip)")
 
 
 def _entries_by_name(path: Path, names: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:

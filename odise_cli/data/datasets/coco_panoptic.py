@@ -18,11 +18,12 @@ from odise_cli.data.names import natural_key
 from odise_cli.errors import UsageError
 from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels, Region
 
-_REQUIRED: Final = {
+REQUIRED: Final = {
     "images": ("id", "file_name"),
     "annotations": ("image_id", "file_name", "segments_info"),
     "categories": ("id",),
 }
+"""What the JSON file has to hold, for `read_json`."""
 
 
 def open_coco_panoptic(
@@ -46,9 +47,10 @@ def open_coco_panoptic(
         MissingDataError: a file is not there.
         UsageError: the JSON contradicts itself or the categories.
     """
-    document = read_json(annotations, required=_REQUIRED)
-    _check_categories(document["categories"], categories, where=annotations)
-    entries = _entries_by_name(document, where=annotations)
+    document = read_json(annotations, required=REQUIRED)
+    check_categories(document["categories"], categories, where=annotations)
+    entries = entries_by_name(document, where=annotations)
+    _refuse_images_without_entry(document, entries, where=annotations)
     files = {name: masks / entry["file_name"] for name, entry in entries.items()}
     index_of_id = {category.id: index for index, category in enumerate(categories)}
 
@@ -196,11 +198,11 @@ def _count_masks(masks: Path, files: Mapping[str, Path]) -> Count:
     )
 
 
-def _entries_by_name(document: Mapping[str, Any], *, where: Path) -> dict[str, Mapping[str, Any]]:
-    """The annotation of each image, by the image's file name.
+def entries_by_name(document: Mapping[str, Any], *, where: Path) -> dict[str, Mapping[str, Any]]:
+    """The annotation of each image that has one, by the image's file name.
 
     Raises:
-        UsageError: an image has none or two, or an annotation no image.
+        UsageError: an image has two annotations, or an annotation no image.
     """
     names = {image["id"]: image["file_name"] for image in document["images"]}
     if len(names) < len(document["images"]):
@@ -223,20 +225,30 @@ def _entries_by_name(document: Mapping[str, Any], *, where: Path) -> dict[str, M
                 "every image once. Remove one of the annotations."
             )
         entries[names[image_id]] = entry
-    unannotated = [name for name in names.values() if name not in entries]
+    return entries
+
+
+def _refuse_images_without_entry(
+    document: Mapping[str, Any], entries: Mapping[str, Any], *, where: Path
+) -> None:
+    names = [image["file_name"] for image in document["images"]]
+    unannotated = [name for name in names if name not in entries]
     if unannotated:
         raise UsageError(
             f"{where}: has no annotation of {unannotated[0]!r}, nor of "
             f"{len(unannotated) - 1} more of its images. Expected one for each. "
             "Remove them from its images."
         )
-    return entries
 
 
-def _check_categories(
+def check_categories(
     entries: Sequence[Mapping[str, Any]], categories: Sequence[Category], *, where: Path
 ) -> None:
-    """Refuse a vocabulary with other ids or thing flags than the annotation file."""
+    """Refuse a vocabulary with other ids or thing flags than the annotation file.
+
+    Raises:
+        UsageError: the first id that differs.
+    """
     wanted = {category.id: category.isthing for category in categories}
     found = {entry["id"]: bool(entry.get("isthing", 1)) for entry in entries}
     for category_id in sorted(wanted.keys() | found.keys()):
