@@ -1,13 +1,14 @@
-"""Decoded batches, in order and a bounded number of them ahead of the consumer.
+"""Decoded batches and samples, in order, a bounded number of them ahead of the consumer.
 
 Knows threads; what decoding is, and what becomes of a batch, is the caller's.
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 from odise_cli.data.plan import Batch
 from odise_cli.errors import ImageError
@@ -15,6 +16,8 @@ from odise_cli.structures import DecodedImage, FailedImage, ImageRecord
 
 Outcome = DecodedImage | FailedImage
 Futures = dict[str, Future[Outcome]]
+_Item = TypeVar("_Item")
+_Loaded = TypeVar("_Loaded")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +64,52 @@ def load_batches(
 
         started = ((batch, submit(_deciding_records(batch))) for batch in batches)
         try:
-            ahead = deque(islice(started, prefetch))
-            while ahead:
-                loaded = _finish(*ahead.popleft(), submit)
-                ahead.extend(islice(started, 1))
-                yield loaded
-                # Otherwise it would live on here while the next one is waited for.
-                del loaded
+            yield from _finish_in_order(started, lambda item: _finish(*item, submit), prefetch)
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
+
+
+def load_in_order(
+    items: Iterable[_Item],
+    load: Callable[[_Item], _Loaded],
+    *,
+    num_workers: int,
+    prefetch: int,
+) -> Generator[_Loaded, None, None]:
+    """Load items in threads; yield what they became in their order.
+
+    What `load` raises is raised here, when it is the item's turn. `items` may be endless; a
+    consumer that stops early closes the generator, as for `load_batches`.
+
+    Args:
+        items: Read as needed, never further than `prefetch` ahead.
+        load: Called in several threads at once.
+        num_workers: Number of threads; 0 loads in the consumer's, when it asks.
+        prefetch: Items loaded ahead, at least 1.
+    """
+    if not num_workers:
+        for item in items:
+            yield load(item)
+        return
+    with ThreadPoolExecutor(num_workers, thread_name_prefix="load") as executor:
+        started = (executor.submit(load, item) for item in items)
+        try:
+            yield from _finish_in_order(started, lambda future: future.result(), prefetch)
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _finish_in_order(
+    started: Iterator[_Item], finish: Callable[[_Item], _Loaded], num_ahead: int
+) -> Generator[_Loaded, None, None]:
+    """Finish items in their order, with `num_ahead` of them started meanwhile and no more."""
+    ahead = deque(islice(started, num_ahead))
+    while ahead:
+        finished = finish(ahead.popleft())
+        ahead.extend(islice(started, 1))
+        yield finished
+        # Otherwise it would live on here while the next one is waited for.
+        del finished
 
 
 def _decode_or_fail(decode: Callable[[ImageRecord], DecodedImage], record: ImageRecord) -> Outcome:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odise_cli.data.loader import LoadedBatch, load_batches
+from odise_cli.data.loader import LoadedBatch, load_batches, load_in_order
 from odise_cli.data.plan import Batch
 from odise_cli.errors import ImageError
 from odise_cli.structures import DecodedImage, ImageRecord
@@ -293,3 +293,15 @@ def test_bugs_are_raised_where_the_batch_is_due() -> None:
     with pytest.raises(ZeroDivisionError, match="a bug"):
         next(loading)
     assert decode_threads() == []
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 3])
+def test_a_loaded_item_is_let_go_before_the_next_one_is_waited_for(num_workers: int) -> None:
+    decoder = Decoder()
+    records = [record(name) for name in "abcdef"]
+    loading = load_in_order(records, decoder, num_workers=num_workers, prefetch=2)
+    for name, image in zip("abcdef", loading, strict=True):
+        assert image.record.name == name
+        assert decoder.num_alive <= 3
+        del image
+    assert decoder.num_alive == 0

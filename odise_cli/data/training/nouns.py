@@ -22,7 +22,7 @@ import numpy as np
 from odise_cli.errors import MissingDataError
 
 NUM_WORDS: Final = 8
-"""Words drawn for each image (paper: K_word)."""
+"""Words drawn for each image, unless told otherwise (paper: K_word)."""
 
 
 def _set_of(words: str) -> frozenset[str]:
@@ -110,24 +110,26 @@ def draw_words(
     captions: Sequence[str],
     rng: np.random.Generator,
     *,
+    num_words: int = NUM_WORDS,
     words_of: Callable[[str], Sequence[str]] = caption_nouns,
 ) -> tuple[str, ...]:
-    """Eight words of one of an image's captions, drawn with replacement.
+    """Some words of one of an image's captions, drawn with replacement.
 
-    Where there is no caption, or the drawn one has no noun, all eight are "", which the grounding
-    loss weights out.
+    Where there is no caption, or the drawn one has no noun, all are "", which the grounding loss
+    weights out.
 
     Args:
         captions: of one image.
         rng: decides which caption and which of its words.
+        num_words: how many.
         words_of: `caption_nouns` or `caption_noun_phrases`.
 
     Source: paper, section 3.4, "Image Caption Supervision".
     """
     words = words_of(captions[int(rng.integers(len(captions)))]) if captions else ()
     if not words:
-        return ("",) * NUM_WORDS
-    return tuple(words[index] for index in rng.integers(len(words), size=NUM_WORDS))
+        return ("",) * num_words
+    return tuple(words[index] for index in rng.integers(len(words), size=num_words))
 
 
 def _terms(caption: str) -> Iterator[_Term]:

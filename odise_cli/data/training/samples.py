@@ -23,7 +23,7 @@ class TrainingSample:
     image: NDArray[np.uint8]
     """[H, W, 3] RGB."""
     masks: NDArray[np.bool_]
-    """[N, H, W]; N may be 0, and no mask is empty. Crowds are left out."""
+    """[N, H, W]; N may be 0, no mask is empty, no two overlap. Crowds are left out."""
     category_index: NDArray[np.int64]
     """[N] index of each mask's category into the dataset's `categories`."""
     captions: tuple[str, ...]

@@ -122,9 +122,10 @@ def test_the_same_draw_from_the_same_seed():
     assert draws[0] == draws[1]
 
 
-def test_words_may_be_phrases():
-    words = draw_words(("a red ball",), np.random.default_rng(0), words_of=caption_noun_phrases)
-    assert words == ("red ball",) * 8
+def test_words_may_be_phrases_and_any_number():
+    rng = np.random.default_rng(0)
+    words = draw_words(("a red ball",), rng, num_words=3, words_of=caption_noun_phrases)
+    assert words == ("red ball",) * 3
 
 
 @pytest.mark.parametrize("captions", [(), ("",), ("Waiting!",)])
