@@ -4,9 +4,13 @@ import os
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.model.golden import Check, Golden
 
 # Before anything imports torch: threads that spin while they wait make small operations a hundred
 # times slower as soon as another process wants a core too.
@@ -24,6 +28,27 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the shared fixtures are not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def golden(shared: Path) -> "Golden":
+    """The reference's numbers."""
+    from tests.model.golden import Golden
+
+    folder = shared / "golden"
+    if not folder.is_dir():
+        pytest.skip("the reference's golden numbers are not beside this checkout")
+    return Golden(folder)
+
+
+@pytest.fixture
+def check(record_property: pytest.FixtureRequest) -> "Check":
+    def compare(errors: dict[str, float], limit: float) -> None:
+        assert errors, "nothing was compared"
+        record_property("worst_error", max(errors.values()))
+        assert max(errors.values()) <= limit, errors
+
+    return compare
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,6 +11,7 @@ import math
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from odise_cli.model.clip import resize_bicubic
 
@@ -49,6 +50,8 @@ class DiffusionFeatures(nn.Module):
         self.vae = vae
         self.vae_chunk: int | None = None
         """Crops that the VAE takes at once; None is all. Its activations are the memory's peak."""
+        self.recomputes = False
+        """Whether a backward pass computes the UNet's activations again instead of keeping them."""
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(1, 4, _NOISE_SIDE, _NOISE_SIDE, generator=generator)
         self.register_buffer("noise", noise, persistent=False)
@@ -78,7 +81,11 @@ class DiffusionFeatures(nn.Module):
             latents.append(latent)
             encoder_taps.append(taps)
             decoder_taps.append(self.decode(latent))
-        unet_taps = self.denoise(self.add_noise(torch.cat(latents)), text_BTC, time_BE)
+        noisy = self.add_noise(torch.cat(latents))
+        if self.recomputes and torch.is_grad_enabled():
+            unet_taps = checkpoint(self.denoise, noisy, text_BTC, time_BE, use_reentrant=False)
+        else:
+            unet_taps = self.denoise(noisy, text_BTC, time_BE)
         return [*cat_maps(encoder_taps), *unet_taps, *cat_maps(decoder_taps)]
 
     def encode(self, images_B3HW: Tensor) -> tuple[Tensor, list[Tensor]]:
