@@ -11,7 +11,18 @@ from odise_cli.errors import UsageError
 
 OUTPUTS = ("panoptic", "instances", "semantic", "overlay", "segments")
 """What `--write` accepts."""
-DATASETS = ("ade20k", "coco", "voc21", "coco-panoptic", "label-png")
+DATASETS = (
+    "ade20k",
+    "ade20k-full",
+    "coco",
+    "voc21",
+    "context59",
+    "context459",
+    "cityscapes",
+    "mapillary",
+    "coco-panoptic",
+    "label-png",
+)
 """What `--dataset` accepts."""
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 

@@ -192,6 +192,8 @@ class Count:
     """None where nobody says: somebody's own dataset."""
     missing: tuple[str, ...] = ()
     """Files that should be there and are not, by name."""
+    origin: str | None = None
+    """Where the owner publishes them."""
 
     @property
     def is_complete(self) -> bool:

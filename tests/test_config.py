@@ -9,7 +9,10 @@ from odise_cli.errors import UsageError
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"dataset": "imagenet"}, "^--dataset: 'imagenet' is unknown. Expected ade20k, coco,"),
+        (
+            {"dataset": "imagenet"},
+            "^--dataset: 'imagenet' is unknown. Expected ade20k, ade20k-full, coco,",
+        ),
         ({"dataset": "voc21"}, "^--data: was not given. Expected for --dataset voc21: --data."),
         (
             {"dataset": "coco-panoptic", "masks": Path("x")},

@@ -108,7 +108,7 @@ def evaluation_text(report: EvaluationReport) -> str:
 
 
 def self_check_text(report: SelfCheckReport) -> str:
-    """What `odise evaluate --self-check` says: every count, and the first missing files."""
+    """What `odise evaluate --self-check` says: every count, what is missing, where to get it."""
     rows, missing = [], []
     for count in report.counts:
         published = "–" if count.published is None else f"{count.published:,}"
@@ -119,6 +119,11 @@ def self_check_text(report: SelfCheckReport) -> str:
     lines += missing[:_NUM_MISSING_SHOWN]
     if len(missing) > _NUM_MISSING_SHOWN:
         lines.append(f"  and {len(missing) - _NUM_MISSING_SHOWN:,} more")
+    lines += [
+        f"  {count.what}: get what is missing from {count.origin}"
+        for count in report.counts
+        if count.origin is not None and not count.is_complete
+    ]
     return "\n".join(lines)
 
 

@@ -2,22 +2,39 @@
 
 import os
 import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from odise_cli.config import EvaluateConfig
 from odise_cli.data.datasets.ade20k import open_ade20k
+from odise_cli.data.datasets.ade20k_full import open_ade20k_full
+from odise_cli.data.datasets.cityscapes import open_cityscapes
 from odise_cli.data.datasets.coco import open_coco
 from odise_cli.data.datasets.coco_panoptic import open_coco_panoptic
+from odise_cli.data.datasets.context59 import open_context59
+from odise_cli.data.datasets.context459 import open_context459
 from odise_cli.data.datasets.dataset import Dataset
 from odise_cli.data.datasets.label_png import open_label_png
+from odise_cli.data.datasets.mapillary import open_mapillary
 from odise_cli.data.datasets.voc import open_voc
+from odise_cli.structures import Category
 from odise_cli.vocabulary.loader import load_vocabulary
 from odise_cli.vocabulary.vocabulary import Vocabulary
 
 DATASETS_VARIABLE = "ODISE_DATASETS"
 """The environment variable with the folder of all downloads, in place of `--data`."""
-_VOCABULARIES = {"ade20k": "ade150", "coco": "coco133", "voc21": "voc21"}
+_OWNED: Mapping[str, tuple[str, Callable[[Path, Sequence[Category]], Dataset]]] = {
+    "ade20k": ("ade150", open_ade20k),
+    "ade20k-full": ("ade847", open_ade20k_full),
+    "coco": ("coco133", open_coco),
+    "voc21": ("voc21", open_voc),
+    "context59": ("context59", open_context59),
+    "context459": ("context459", open_context459),
+    "cityscapes": ("cityscapes19", open_cityscapes),
+    "mapillary": ("mapillary65", open_mapillary),
+}
+"""The vocabulary and the reader of each dataset that has an owner."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +64,11 @@ class DatasetSource:
 
     def _segment(self) -> str:
         """The beginning of a command that segments the dataset's images and no others."""
-        images = shlex.quote(str(self.dataset.images)) if self.dataset.images else "IMAGES"
+        if self.dataset.images is None:
+            return "odise segment IMAGES"
         if self.dataset.image_list is None:
-            return f"odise segment {images}"
+            sources = self.dataset.images / (self.dataset.image_pattern or "")
+            return f"odise segment {shlex.quote(str(sources))}"
         to_paths = shlex.quote(f"s|.*|{self.dataset.images}/&.jpg|")
         image_list = shlex.quote(str(self.dataset.image_list))
         return f"sed {to_paths} {image_list} | odise segment --from-file -"
@@ -68,7 +87,8 @@ def open_dataset(config: EvaluateConfig) -> DatasetSource:
         MissingDataError: a part of the dataset or the vocabulary is not there.
         UsageError: its files contradict each other or the vocabulary.
     """
-    specs = config.vocab or (_VOCABULARIES.get(config.dataset) or str(config.annotations),)
+    own, reader = _OWNED.get(config.dataset, (str(config.annotations), None))
+    specs = config.vocab or (own,)
     vocabulary, _ = load_vocabulary(specs)
     categories = vocabulary.categories
     if config.dataset == "coco-panoptic":
@@ -79,9 +99,9 @@ def open_dataset(config: EvaluateConfig) -> DatasetSource:
         assert config.masks is not None
         dataset = open_label_png(config.masks, categories, void=config.void)
     else:
+        assert reader is not None
         assert config.data is not None
-        readers = {"ade20k": open_ade20k, "coco": open_coco, "voc21": open_voc}
-        dataset = readers[config.dataset](config.data, categories)
+        dataset = reader(config.data, categories)
     return DatasetSource(
         name=config.dataset, dataset=dataset, vocabulary=vocabulary, vocab=tuple(specs)
     )

@@ -17,7 +17,7 @@ import numpy as np
 from odise_cli.commands.dataset_source import DatasetSource, open_dataset
 from odise_cli.commands.evaluation_figures import Scorers
 from odise_cli.config import EvaluateConfig
-from odise_cli.data.predictions import SavedImage, read_prediction
+from odise_cli.data.predictions import SavedImage, read_prediction, shrunk
 from odise_cli.errors import MissingDataError, UsageError
 from odise_cli.evaluation.average_precision import AveragePrecision
 from odise_cli.evaluation.mean_iou import MeanIoU
@@ -187,6 +187,8 @@ def _read_pairs(
         truth = source.dataset.read(pair.name)
         saved = _saved_image(run, pair.predicted_name)
         predicted = read_prediction(saved, ids=ids, index_of_id=index_of_id)
+        if source.dataset.max_short_side_px is not None:
+            predicted = shrunk(predicted, source.dataset.max_short_side_px)
         _check_sizes(pair, truth, predicted, run)
         return truth, predicted
 
@@ -280,7 +282,12 @@ def _protocol(config: EvaluateConfig, source: DatasetSource, run: FinishedRun) -
         resize = {"short_side_px": model["short_side"], "long_side_px": model["long_side"]}
     predicted = Vocabulary(categories=tuple(run.run.categories()), word_sources=())
     return {
-        "scored_at": "the size of the ground truth",
+        "scored_at": (
+            "the size of the ground truth"
+            if (side := source.dataset.max_short_side_px) is None
+            else f"a short side of at most {side}, to which labels and larger predictions are "
+            "shrunk (published figures are of images that were shrunk before the model saw them)"
+        ),
         "resized_for_the_model": resize,
         "vocabulary": list(source.vocab),
         "num_categories": len(source.vocabulary.categories),

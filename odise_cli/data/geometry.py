@@ -1,7 +1,14 @@
-"""Sizes of an image at the model's input: resized, then padded.
+"""Sizes of an image at the model's input: resized, then padded; label maps at other sizes.
 
 Knows numbers only. Sizes are (height, width).
 """
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 def resized_size(size: tuple[int, int], *, short_side: int, long_side: int) -> tuple[int, int]:
@@ -26,3 +33,32 @@ def padded_size(size: tuple[int, int], multiple: int = 64) -> tuple[int, int]:
     """The smallest size that holds `size` and whose sides are multiples of `multiple`."""
     height, width = size
     return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+
+
+def shrunk_size(size: tuple[int, int], max_short_side: int) -> tuple[int, int]:
+    """The size whose shorter side is at most `max_short_side`, the longer one rounded to even.
+
+    Source: the preparation of ADE20K's 847-category benchmark (MaskFormer).
+    """
+    height, width = size
+    if min(size) <= max_short_side:
+        return size
+    if width >= height:
+        return max_short_side, round(width / height * max_short_side)
+    return round(height / width * max_short_side), max_short_side
+
+
+def nearest(map_HW: NDArray[_Value], size: tuple[int, int]) -> NDArray[_Value]:
+    """A label map (or one of channels, [H, W, C]) at another size; no value is made up.
+
+    Source: OpenCV's `INTER_NEAREST`, which takes the pixel at or before the place, not the
+    closest to it; published label maps were made with it.
+    """
+    if map_HW.shape[:2] == size:
+        return map_HW
+    rows, columns = (
+        np.minimum(np.floor(np.arange(new) * (1 / (new / old))).astype(np.int64), old - 1)
+        for new, old in zip(size, map_HW.shape[:2], strict=True)
+    )
+    resized_HW: NDArray[_Value] = map_HW[rows[:, None], columns]
+    return resized_HW

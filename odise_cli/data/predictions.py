@@ -4,7 +4,7 @@ Reads the files and annotations of `odise segment`; does not know where a run fo
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from odise_cli.data.datasets.coco_panoptic import check_same_ids, segments_info_to_regions
 from odise_cli.data.datasets.dataset import value_to_category
+from odise_cli.data.geometry import nearest, shrunk_size
 from odise_cli.data.label_images import read_id_png, read_label_png
 from odise_cli.errors import UsageError
 from odise_cli.structures import VOID_CATEGORY, InstanceMask, Labels, Region
@@ -68,6 +69,19 @@ def read_prediction(
         semantic_HW=semantic_HW,
         instances=None if saved.instances is None else _masks(saved, index_of_id),
     )
+
+
+def shrunk(labels: Labels, max_short_side_px: int) -> Labels:
+    """A semantic map as a benchmark compares it that shrinks images and labels beforehand.
+
+    Args:
+        labels: semantic labels, of the image's own size or already of the benchmark's.
+        max_short_side_px: the longest that a shorter side may be.
+    """
+    assert labels.semantic_HW is not None
+    height, width = labels.semantic_HW.shape
+    size = shrunk_size((height, width), max_short_side_px)
+    return replace(labels, semantic_HW=nearest(labels.semantic_HW, size))
 
 
 def _masks(saved: SavedImage, index_of_id: Mapping[int, int]) -> tuple[InstanceMask, ...]:

@@ -65,6 +65,10 @@ def test_a_self_check_exits_5_where_something_is_missing(tmp_path, capsys):
         "SegmentationClass/*.png                       3         4  INCOMPLETE",
         "JPEGImages/*.jpg                              4         4          ok",
         "  missing of SegmentationClass/*.png: 2007_000001.png",
+        "  images in ImageSets/Segmentation/val.txt: get what is missing from "
+        "http://host.robots.ox.ac.uk/pascal/VOC/voc2012",
+        "  SegmentationClass/*.png: get what is missing from "
+        "http://host.robots.ox.ac.uk/pascal/VOC/voc2012",
     ]
 
 

@@ -1,4 +1,7 @@
+import shlex
 import subprocess
+from functools import partial
+from glob import glob as glob_files
 from pathlib import Path
 
 import pytest
@@ -8,12 +11,28 @@ from odise_cli.config import EvaluateConfig
 from odise_cli.errors import MissingDataError
 from tests.commands.truths import DATASET_NAMES, NUM_IMAGES, write_dataset
 
+glob = partial(glob_files, recursive=True)
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+NUM_CATEGORIES = {
+    "ade20k": 150,
+    "ade20k-full": 847,
+    "coco": 133,
+    "voc21": 21,
+    "context59": 59,
+    "context459": 459,
+    "cityscapes": 19,
+    "mapillary": 65,
+    "coco-panoptic": 133,
+    "label-png": 3,
+}
+
 
 @pytest.mark.parametrize("name", DATASET_NAMES)
 def test_every_dataset_opens_with_its_vocabulary(tmp_path, name):
     source = open_dataset(EvaluateConfig(**write_dataset(tmp_path, name)))
-    num_categories = {"ade20k": 150, "coco": 133, "voc21": 21, "coco-panoptic": 133, "label-png": 3}
-    assert len(source.vocabulary.categories) == num_categories[name]
+    assert len(source.vocabulary.categories) == NUM_CATEGORIES[name]
     assert source.dataset.categories == source.vocabulary.categories
     assert len(source.dataset.image_names) == NUM_IMAGES
     labels = source.dataset.read(source.dataset.image_names[-1])
@@ -36,6 +55,15 @@ def test_paths_with_spaces_are_quoted_for_the_shell(tmp_path):
     text = open_dataset(EvaluateConfig(**fields)).commands(EvaluateConfig(**fields))
     assert f"--data '{tmp_path / 'my data'}'" in text
     assert f"odise segment '{tmp_path / 'my data/ADEChallengeData2016/images/validation'}'" in text
+
+
+def test_of_a_folder_with_label_maps_only_the_photographs_are_segmented(tmp_path):
+    config = EvaluateConfig(**write_dataset(tmp_path, "ade20k-full"))
+    source = open_dataset(config)
+    command = shlex.split(source.commands(config).splitlines()[0])
+    assert command[:2] == ["odise", "segment"]
+    found = {Path(path).relative_to(source.dataset.images) for path in glob(command[2])}
+    assert found == {Path(name) for name in source.dataset.image_names}
 
 
 def test_of_a_folder_with_other_images_only_the_dataset_s_are_segmented(tmp_path):

@@ -27,19 +27,31 @@ from tests.data.datasets.trees import (
     write_panoptic,
     write_voc,
 )
+from tests.data.datasets.trees_semantic import (
+    write_ade20k_full,
+    write_context59,
+    write_context459,
+)
+from tests.data.datasets.trees_streets import write_cityscapes, write_mapillary
 
-DATASET_NAMES = ("ade20k", "coco", "voc21", "coco-panoptic", "label-png")
 NUM_IMAGES = 4
+_WRITERS = {
+    "ade20k": write_ade20k,
+    "ade20k-full": write_ade20k_full,
+    "coco": write_coco,
+    "voc21": write_voc,
+    "context59": write_context59,
+    "context459": write_context459,
+    "cityscapes": write_cityscapes,
+    "mapillary": write_mapillary,
+}
+DATASET_NAMES = (*_WRITERS, "coco-panoptic", "label-png")
 
 
 def write_dataset(folder: Path, name: str) -> dict[str, object]:
     """A miniature dataset below `folder`; the fields of `EvaluateConfig` that name it."""
-    if name == "ade20k":
-        write_ade20k(folder, NUM_IMAGES)
-    elif name == "coco":
-        write_coco(folder, NUM_IMAGES)
-    elif name == "voc21":
-        write_voc(folder, NUM_IMAGES)
+    if name in _WRITERS:
+        _WRITERS[name](folder, NUM_IMAGES)
     elif name == "coco-panoptic":
         annotations, masks = folder / "x.json", folder / "x"
         write_panoptic(annotations, masks, NUM_IMAGES, categories_of("coco133"))

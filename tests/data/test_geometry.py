@@ -1,8 +1,9 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odise_cli.data.geometry import padded_size, resized_size
+from odise_cli.data.geometry import nearest, padded_size, resized_size, shrunk_size
 
 SIDES = st.integers(min_value=1, max_value=20_000)
 
@@ -58,3 +59,31 @@ def test_padding_is_the_least_that_divides(height: int, width: int, multiple: in
     for side, padded in zip((height, width), padded_size((height, width), multiple), strict=True):
         assert padded % multiple == 0
         assert 0 <= padded - side < multiple
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ((512, 900), (512, 900)),
+        ((300, 2000), (300, 2000)),
+        ((1024, 2048), (512, 1024)),
+        # 901 / 600 · 512 = 768.85
+        ((600, 901), (512, 769)),
+        ((901, 600), (769, 512)),
+        # 1537 / 1024 · 512 = 768.5 goes to the even 768, 1539 / 1024 · 512 = 769.5 to 770.
+        ((1024, 1537), (512, 768)),
+        ((1539, 1024), (770, 512)),
+    ],
+)
+def test_a_shorter_side_is_shrunk_to_the_most_it_may_have(size, expected):
+    assert shrunk_size(size, 512) == expected
+
+
+def test_the_nearest_value_is_the_one_at_or_before_the_place():
+    map_HW = np.arange(15, dtype=np.uint16).reshape(3, 5)
+    # Rows floor(y · 3 / 2) = 0, 1; columns floor(x · 5 / 3) = 0, 1, 3.
+    assert nearest(map_HW, (2, 3)).tolist() == [[0, 1, 3], [5, 6, 8]]
+    assert nearest(map_HW, (3, 5)) is map_HW
+    assert nearest(map_HW, (2, 3)).dtype == np.uint16
+    channels_HW3 = np.stack([map_HW, map_HW + 100], axis=2)
+    assert nearest(channels_HW3, (1, 2)).tolist() == [[[0, 100], [2, 102]]]

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from odise_cli.data.predictions import SavedImage, read_prediction
+from odise_cli.data.predictions import SavedImage, read_prediction, shrunk
 from odise_cli.errors import MissingDataError, UsageError
+from odise_cli.structures import Labels
 from tests.writers.fakes import CATEGORIES, record, result, write_run
 
 IDS = [category.id for category in CATEGORIES]
@@ -92,3 +93,11 @@ def test_a_file_that_is_gone_is_named(saved):
     saved.semantic_png.unlink()
     with pytest.raises(MissingDataError, match=r"semantic/a/image0\.png: is not there"):
         read(saved)
+
+
+def test_a_large_map_is_shrunk_and_a_small_one_is_kept():
+    map_HW = np.arange(40, dtype=np.uint16).reshape(4, 10)
+    large = shrunk(Labels(semantic_HW=map_HW), 2)
+    assert large.semantic_HW.tolist() == [[0, 2, 4, 6, 8], [20, 22, 24, 26, 28]]
+    small = Labels(semantic_HW=map_HW[:2])
+    np.testing.assert_array_equal(shrunk(small, 2).semantic_HW, small.semantic_HW)

@@ -18,6 +18,7 @@ import numpy as np
 
 from odise_cli.data.datasets.dataset import (
     Dataset,
+    count_files,
     find_folder,
     require,
     value_to_category,
@@ -28,6 +29,7 @@ from odise_cli.errors import UsageError
 from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels, Region
 
 ORIGIN: Final = "http://sceneparsing.csail.mit.edu"
+INSTANCES_ORIGIN: Final = f"{ORIGIN} (a second tar)"
 NUM_IMAGES: Final = 2000
 _SPLIT = "validation"
 
@@ -54,14 +56,9 @@ def open_ade20k(data: Path, categories: Sequence[Category]) -> Dataset:
     """
     root = find_folder(data, "ADEChallengeData2016", marker=f"annotations/{_SPLIT}", origin=ORIGIN)
     semantic = root / "annotations" / _SPLIT
-    instances = require(root / "annotations_instance" / _SPLIT, origin=f"{ORIGIN} (a second tar)")
+    instances = require(root / "annotations_instance" / _SPLIT, origin=INSTANCES_ORIGIN)
     images = root / "images" / _SPLIT
     stems = sorted((path.stem for path in semantic.glob("*.png")), key=natural_key)
-    instance_stems = {path.stem for path in instances.glob("*.png")}
-    image_stems = {path.stem for path in images.glob("*.jpg")}
-    info = root / "objectInfo150.txt"
-    # The first line of the table names its columns.
-    num_classes = len(info.read_text(encoding="utf-8").splitlines()) - 1 if info.is_file() else 0
 
     def read(name: str) -> Labels:
         file_name = f"{Path(name).stem}.png"
@@ -71,25 +68,34 @@ def open_ade20k(data: Path, categories: Sequence[Category]) -> Dataset:
         categories=tuple(categories),
         image_names=tuple(f"{stem}.jpg" for stem in stems),
         read=read,
-        counts=(
-            Count(
-                what=f"images/{_SPLIT}/*.jpg",
-                found=len(image_stems),
-                published=NUM_IMAGES,
-                missing=tuple(f"{stem}.jpg" for stem in stems if stem not in image_stems),
-            ),
-            Count(what=f"annotations/{_SPLIT}/*.png", found=len(stems), published=NUM_IMAGES),
-            Count(
-                what=f"annotations_instance/{_SPLIT}/*.png",
-                found=len(instance_stems),
-                published=NUM_IMAGES,
-                missing=tuple(f"{stem}.png" for stem in stems if stem not in instance_stems),
-            ),
-            Count(what="classes in objectInfo150.txt", found=num_classes, published=150),
-        ),
+        counts=_counts(root, stems),
         num_published_images=NUM_IMAGES,
         outputs=("panoptic", "instances", "semantic"),
         images=images,
+    )
+
+
+def _counts(root: Path, stems: Sequence[str]) -> tuple[Count, ...]:
+    maps = root / "annotations" / _SPLIT
+    instances = root / "annotations_instance" / _SPLIT
+    info = root / "objectInfo150.txt"
+    # The first line of the table names its columns.
+    num_classes = len(info.read_text(encoding="utf-8").splitlines()) - 1 if info.is_file() else 0
+    return (
+        *(
+            count_files(
+                f"{folder.relative_to(root).as_posix()}/*{suffix}",
+                [folder / f"{stem}{suffix}" for stem in stems],
+                published=NUM_IMAGES,
+                origin=origin,
+            )
+            for folder, suffix, origin in (
+                (root / "images" / _SPLIT, ".jpg", ORIGIN),
+                (maps, ".png", ORIGIN),
+                (instances, ".png", INSTANCES_ORIGIN),
+            )
+        ),
+        Count(what="classes in objectInfo150.txt", found=num_classes, published=150, origin=ORIGIN),
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 from pycocotools import mask as coco_mask
 
 from odise_cli.data.datasets.coco_panoptic import open_coco_panoptic
-from odise_cli.data.datasets.dataset import Dataset, find_folder, read_json, require
+from odise_cli.data.datasets.dataset import Dataset, count_files, find_folder, read_json, require
 from odise_cli.errors import UsageError
 from odise_cli.structures import Category, Count, InstanceMask, Labels
 
@@ -67,17 +67,21 @@ def open_coco(data: Path, categories: Sequence[Category]) -> Dataset:
         )
         return replace(labels, instances=masks)
 
-    present = {file.name for file in images.glob("*.jpg")}
-    missing = tuple(name for name in panoptic.image_names if name not in present)
     return replace(
         panoptic,
         read=read,
-        counts=(
-            Count(what="val2017/*.jpg", found=len(present), published=NUM_IMAGES, missing=missing),
-            *panoptic.counts,
-            Count(what=f"images in {_INSTANCES}", found=len(entries), published=NUM_IMAGES),
-        ),
+        counts=_counts(images, panoptic, num_with_instances=len(entries)),
     )
+
+
+def _counts(images: Path, panoptic: Dataset, *, num_with_instances: int) -> tuple[Count, ...]:
+    photos = [images / name for name in panoptic.image_names]
+    counts = (
+        count_files("val2017/*.jpg", photos, published=NUM_IMAGES, origin=ORIGIN),
+        *panoptic.counts,
+        Count(what=f"images in {_INSTANCES}", found=num_with_instances, published=NUM_IMAGES),
+    )
+    return tuple(replace(count, origin=ORIGIN) for count in counts)
 
 
 def annotation_to_mask(

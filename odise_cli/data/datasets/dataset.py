@@ -4,7 +4,8 @@ Knows folders and label maps; does not know vocabularies' files or predictions.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from odise_cli.data.names import natural_key
 from odise_cli.errors import MissingDataError, UsageError
 from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels
 
@@ -33,6 +35,11 @@ class Dataset:
     """The outputs of a segmentation that there is ground truth for: panoptic, instances …"""
     images: Path | None
     """The folder of the images; None if it is unknown: scoring needs none."""
+    max_short_side_px: int | None = None
+    """Images and labels are shrunk to this before anything else, by the benchmark's protocol;
+    `read` gives labels of that size. None: nothing is."""
+    image_pattern: str | None = None
+    """Which files below `images` they are, where the folder holds other pictures too."""
     image_list: Path | None = None
     """A file of the images' stems, a line each, where their folder holds others too."""
 
@@ -69,6 +76,50 @@ def require(path: Path, *, origin: str) -> Path:
             f"{path}: is not there. Expected a part of the dataset. Get it from {origin}."
         )
     return path
+
+
+def read_stems(path: Path) -> list[str]:
+    """The images' stems of a list with a line each, in natural order.
+
+    Raises:
+        MissingDataError: there is no such file.
+        UsageError: one is listed twice.
+    """
+    try:
+        stems = sorted(path.read_text(encoding="utf-8").split(), key=natural_key)
+    except FileNotFoundError as error:
+        raise MissingDataError(
+            f"{path}: is not there. Expected a list of the dataset's images. Check the path."
+        ) from error
+    (twice, times), *_ = Counter(stems).most_common(1) or [("", 0)]
+    if times > 1:
+        raise UsageError(
+            f"{path}: has {twice!r} twice. Expected every image once. Remove a line, or "
+            "download the file again."
+        )
+    return stems
+
+
+def count_files(
+    what: str, paths: Iterable[Path], *, origin: str, published: int | None = None
+) -> Count:
+    """How many of the files that there should be are there.
+
+    Args:
+        what: what a self-check calls them.
+        paths: the files.
+        origin: where the owner publishes them.
+        published: how many the owner has, if these may be fewer.
+    """
+    paths = list(paths)
+    missing = tuple(path.name for path in paths if not path.is_file())
+    return Count(
+        what=what,
+        found=len(paths) - len(missing),
+        published=len(paths) if published is None else published,
+        missing=missing,
+        origin=origin,
+    )
 
 
 def read_json(path: Path, *, required: Mapping[str, Sequence[str]]) -> dict[str, Any]:

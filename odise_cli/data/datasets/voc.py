@@ -8,19 +8,18 @@
 Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from odise_cli.data.datasets.dataset import (
     Dataset,
+    count_files,
     find_folder,
+    read_stems,
     value_to_category,
 )
 from odise_cli.data.label_images import read_label_png
-from odise_cli.data.names import natural_key
-from odise_cli.errors import UsageError
 from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels
 
 ORIGIN: Final = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012"
@@ -41,13 +40,7 @@ def open_voc(data: Path, categories: Sequence[Category]) -> Dataset:
         UsageError: an image is listed twice.
     """
     root = find_folder(data, "VOCdevkit", marker=f"VOC2012/{_LIST}", origin=ORIGIN) / "VOC2012"
-    stems = sorted((root / _LIST).read_text(encoding="utf-8").split(), key=natural_key)
-    if len(set(stems)) < len(stems):
-        (twice, _), *_ = Counter(stems).most_common(1)
-        raise UsageError(
-            f"{root / _LIST}: has {twice!r} twice. Expected every image once. Remove a line, or "
-            "download the file again."
-        )
+    stems = read_stems(root / _LIST)
     masks, images = root / "SegmentationClass", root / "JPEGImages"
     category_of_value = {category.id: index for index, category in enumerate(categories)}
     category_of_value[_VOID_VALUE] = VOID_CATEGORY
@@ -63,22 +56,16 @@ def open_voc(data: Path, categories: Sequence[Category]) -> Dataset:
         image_names=tuple(f"{stem}.jpg" for stem in stems),
         read=read,
         counts=(
-            Count(what=f"images in {_LIST}", found=len(stems), published=NUM_IMAGES),
-            _listed("SegmentationClass/*.png", [masks / f"{stem}.png" for stem in stems]),
-            _listed("JPEGImages/*.jpg", [images / f"{stem}.jpg" for stem in stems]),
+            Count(what=f"images in {_LIST}", found=len(stems), published=NUM_IMAGES, origin=ORIGIN),
+            count_files(
+                "SegmentationClass/*.png", [masks / f"{stem}.png" for stem in stems], origin=ORIGIN
+            ),
+            count_files(
+                "JPEGImages/*.jpg", [images / f"{stem}.jpg" for stem in stems], origin=ORIGIN
+            ),
         ),
         num_published_images=NUM_IMAGES,
         outputs=("semantic",),
         images=images,
         image_list=root / _LIST,
-    )
-
-
-def _listed(what: str, paths: Sequence[Path]) -> Count:
-    missing = tuple(path.name for path in paths if not path.is_file())
-    return Count(
-        what=what,
-        found=len(paths) - len(missing),
-        published=len(paths),
-        missing=missing,
     )
