@@ -35,11 +35,12 @@ _QUANTITIES: Final = _set_of(
 )
 """No things alone before "of"; else they may be ("a lot", "a parking lot of a store")."""
 _PLACES: Final = _set_of(
-    "back background bottom center centre direction distance foreground front middle side top way"
+    "back background bottom center centre direction distance foreground front middle scene side "
+    "top way"
 )
 _PICTURES: Final = _set_of("closeup image photo photograph picture shot view")
-"""The picture itself where "of" follows ("a picture of a cat") or a noun precedes ("bathroom
-shot"), else a thing in it ("a picture on the wall")."""
+"""The picture itself where "of" or "showing" follows ("a picture of a cat") or a noun precedes
+("bathroom shot"), else a thing in it ("a picture on the wall")."""
 _NO_THINGS: Final = _set_of("one other others something someone anything everyone")
 _QUANTIFIERS: Final = _set_of(
     "certain few full many more most much multiple next numerous other own same several single "
@@ -51,9 +52,9 @@ _COLORS: Final = _set_of(
 )
 """Adjectives before a noun, whatever the tagger says, and few things by themselves."""
 _SINGULAR: Final = {
-    "clothes": "clothes", "electronics": "electronics", "goods": "goods",
-    "jeans": "jeans", "pajamas": "pajamas", "pants": "pants", "pies": "pie", "shelves": "shelf",
-    "shorts": "shorts", "stairs": "stairs", "ties": "tie", "woods": "woods",
+    "cacti": "cactus", "clothes": "clothes", "electronics": "electronics", "goods": "goods",
+    "heavens": "heavens", "jeans": "jeans", "pajamas": "pajamas", "pants": "pants", "pies": "pie",
+    "shelves": "shelf", "shorts": "shorts", "stairs": "stairs", "ties": "tie", "woods": "woods",
 }  # fmt: skip
 """Where textblob's rules give what nobody says."""
 _ARTICLES: Final = _set_of("a an the")
@@ -124,7 +125,7 @@ def draw_words(
         num_words: how many.
         words_of: `caption_nouns` or `caption_noun_phrases`.
 
-    Source: paper, section 3.4, "Image Caption Supervision".
+    Source: paper, section 3.5, "Image Caption Supervision".
     """
     words = words_of(captions[int(rng.integers(len(captions)))]) if captions else ()
     if not words:
@@ -170,7 +171,7 @@ def _tagger() -> Callable[[str], Any]:
 def _correct_tags(tokens: Sequence[_Token]) -> None:
     """Take back what cannot be: the tagger reads "a sink" and "the stop sign" as verbs."""
     for token, after in pairwise(tokens):
-        if token.word in _COLORS and (after.is_noun or after.tag in _ADJECTIVES):
+        if token.word in _COLORS and (after.is_noun or after.tag in _ADJECTIVES | _PARTICIPLES):
             token.tag = "JJ"
     for index, token in enumerate(tokens[1:], start=1):
         before = tokens[index - 1]
@@ -216,22 +217,24 @@ def _noun(tokens: Sequence[_Token], start: int, end: int) -> str:
     """The compound in its singular; empty if the picture does not show it."""
     words = [token.word for token in tokens[start:end]]
     # Alone they are spectacles; "wine glasses" are glasses.
-    if tokens[end - 1].tag == "NNS" and words != ["glasses"]:
-        words[-1] = _singular(words[-1])
-    is_of = end < len(tokens) and tokens[end].word == "of"
+    if words != ["glasses"]:
+        words[-1] = _singular(words[-1], is_plural=tokens[end - 1].tag == "NNS")
+    after = tokens[end].word if end < len(tokens) else ""
     while words and (
         words[-1] in _PLACES | _NO_THINGS
-        or (words[-1] in _QUANTITIES and is_of and len(words) == 1)
-        or (words[-1] in _PICTURES and (is_of or len(words) > 1))
+        or (words[-1] in _QUANTITIES and after == "of" and len(words) == 1)
+        or (words[-1] in _PICTURES and (after in ("of", "showing") or len(words) > 1))
     ):
         words.pop()
     return " ".join(words)
 
 
-def _singular(plural: str) -> str:
+def _singular(word: str, *, is_plural: bool) -> str:
     from textblob.en.inflect import singularize
 
-    return _SINGULAR.get(plural) or str(singularize(plural))
+    if word in _SINGULAR or not is_plural:
+        return _SINGULAR.get(word, word)
+    return str(singularize(word))
 
 
 def _adjectives_before(tokens: Sequence[_Token], start: int) -> str:

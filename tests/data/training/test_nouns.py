@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from odise_cli.data.training import nouns
 from odise_cli.data.training.nouns import caption_noun_phrases, caption_nouns, draw_words
@@ -75,6 +77,7 @@ def test_phrases_against_words_written_by_hand(captions):
         ("A plate with a sliced orange. The stop sign has leaves.",
          ["plate", "orange", "stop sign"]),
         ("A cat, a cat and three cats.", ["cat"]),
+        ("A picture showing two cacti in the scene below the heavens.", ["cactus", "heavens"]),
         ("Standing there and waiting.", []),
         ("", []),
         (" \t\n", []),
@@ -95,11 +98,19 @@ def test_the_nouns_of_a_sentence(caption, expected):
         ("black and white cows near several other trees", ["black and white cow", "tree"]),
         ("A parked car and a flying frisbee", ["parked car", "flying frisbee"]),
         ("man riding horse", ["man", "horse"]),
+        ("a violet spotted ball", ["violet spotted ball"]),
         ("", []),
     ],
 )
 def test_the_phrases_of_a_sentence(caption, expected):
     assert list(caption_noun_phrases(caption)) == expected
+
+
+@given(st.text(max_size=60) | st.text(alphabet="ab 'sé/.,-0", max_size=60))
+def test_whatever_people_type_has_tidy_words(caption):
+    for words in (caption_nouns(caption), caption_noun_phrases(caption)):
+        assert len(set(words)) == len(words)
+        assert all(word == " ".join(word.lower().split()) != "" for word in words)
 
 
 def test_words_are_drawn_evenly_from_one_caption_at_random():
