@@ -91,7 +91,7 @@ _Out = Annotated[
     typer.Option(
         "--out",
         metavar="DIR",
-        help="Folder for report.json and report.md.",
+        help="Folder for report.json, report.md and report.html, a page to look at.",
         rich_help_panel=_RUN,
     ),
 ]

@@ -103,7 +103,8 @@ def evaluation_text(report: EvaluationReport) -> str:
     lines = [report.title, "", *_table_lines(*report.headline_table())]
     lines += ["", *_table_lines(*report.split_table()), "", *report.protocol_lines()]
     if report.out is not None:
-        lines.append(f"reports: {report.out / 'report.json'}, {report.out / 'report.md'}")
+        names = ("report.json", "report.md", "report.html")
+        lines.append(f"reports: {', '.join(str(report.out / name) for name in names)}")
     return "\n".join(lines)
 
 

@@ -7,15 +7,17 @@ before a label map is read.
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from odise_cli.commands.dataset_source import DatasetSource, open_dataset
 from odise_cli.commands.evaluation_figures import Scorers
+from odise_cli.commands.evaluation_pictures import draw_pictures
 from odise_cli.config import EvaluateConfig
 from odise_cli.data.predictions import SavedImage, read_prediction, shrunk
 from odise_cli.errors import MissingDataError, UsageError
@@ -26,6 +28,7 @@ from odise_cli.evaluation.panoptic_quality import PanopticQuality
 from odise_cli.evaluation.published import PUBLISHED
 from odise_cli.evaluation.seen import is_seen_by_exact_name, is_seen_by_normalised_name
 from odise_cli.reports.evaluation import MEASURES, EvaluationReport, SelfCheckReport
+from odise_cli.reports.page import Pictures, evaluation_page
 from odise_cli.structures import Labels
 from odise_cli.vocabulary.loader import load_vocabulary
 from odise_cli.vocabulary.vocabulary import Vocabulary
@@ -100,11 +103,35 @@ def run_evaluate(
             scorers.update(number, truth, predicted)
             on_progress(number + 1, 0, len(pairs))
         report = _report(config, source, run, scorers, notices, num_images=len(pairs))
-    if config.out is not None:
-        text = json.dumps(report.to_json(), indent=1, allow_nan=False)
-        write_atomic(config.out / "report.json", text.encode() + b"\n")
-        write_atomic(config.out / "report.md", report.to_markdown().encode())
+        if config.out is not None:
+            _write(config.out, report, _pictures(report, source, run, pairs))
     return report
+
+
+def _write(out: Path, report: EvaluationReport, pictures: Mapping[str, Pictures]) -> None:
+    text = json.dumps(report.to_json(), indent=1, allow_nan=False)
+    write_atomic(out / "report.json", text.encode() + b"\n")
+    # A path may hold bytes that are no text.
+    write_atomic(out / "report.md", report.to_markdown().encode(errors="replace"))
+    page = evaluation_page(report, pictures)
+    write_atomic(out / "report.html", page.encode(errors="replace"))
+
+
+def _pictures(
+    report: EvaluationReport, source: DatasetSource, run: FinishedRun, pairs: Sequence[_Pair]
+) -> dict[str, Pictures]:
+    """The pictures of the ranked images, which are read once more."""
+    read, pair_of_name = _reader(source, run), {pair.name: pair for pair in pairs}
+    pictures = {}
+    for row in (*report.images["worst"], *report.images["best"]):
+        pair = pair_of_name[row["name"]]
+        # The very file that was segmented, or the dataset's own where results were moved here.
+        photos = [Path(run.run.settings.get("root", "")) / pair.predicted_name]
+        if source.dataset.images is not None:
+            photos.append(source.dataset.images / pair.name)
+        truth, predicted = read(pair)
+        pictures[pair.name] = draw_pictures(photos, truth, predicted, source.vocabulary.categories)
+    return pictures
 
 
 def _check_predictions(source: DatasetSource, run: FinishedRun, names: Sequence[str]) -> Pairing:
@@ -180,18 +207,7 @@ def _read_pairs(
     source: DatasetSource, run: FinishedRun, pairs: Sequence[_Pair]
 ) -> Iterator[tuple[Labels, Labels]]:
     """Ground truth and prediction of each image, in order, a bounded number read ahead."""
-    ids = [category.id for category in run.run.categories()]
-    index_of_id = {category.id: k for k, category in enumerate(source.vocabulary.categories)}
-
-    def read(pair: _Pair) -> tuple[Labels, Labels]:
-        truth = source.dataset.read(pair.name)
-        saved = _saved_image(run, pair.predicted_name)
-        predicted = read_prediction(saved, ids=ids, index_of_id=index_of_id)
-        if source.dataset.max_short_side_px is not None:
-            predicted = shrunk(predicted, source.dataset.max_short_side_px)
-        _check_sizes(pair, truth, predicted, run)
-        return truth, predicted
-
+    read = _reader(source, run)
     num_readers = min(_MAX_READERS, os.cpu_count() or 1)
     waiting: deque[Future[tuple[Labels, Labels]]] = deque()
     with ThreadPoolExecutor(num_readers) as pool:
@@ -204,6 +220,23 @@ def _read_pairs(
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _reader(source: DatasetSource, run: FinishedRun) -> Callable[[_Pair], tuple[Labels, Labels]]:
+    """What reads ground truth and prediction of an image, from any thread."""
+    ids = [category.id for category in run.run.categories()]
+    index_of_id = {category.id: k for k, category in enumerate(source.vocabulary.categories)}
+
+    def read(pair: _Pair) -> tuple[Labels, Labels]:
+        truth = source.dataset.read(pair.name)
+        saved = _saved_image(run, pair.predicted_name)
+        predicted = read_prediction(saved, ids=ids, index_of_id=index_of_id)
+        if source.dataset.max_short_side_px is not None:
+            predicted = shrunk(predicted, source.dataset.max_short_side_px)
+        _check_sizes(pair, truth, predicted, run)
+        return truth, predicted
+
+    return read
 
 
 def _saved_image(run: FinishedRun, name: str) -> SavedImage:

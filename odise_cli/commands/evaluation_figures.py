@@ -25,7 +25,7 @@ from odise_cli.structures import VOID_CATEGORY, Category, Labels
 
 NUM_RANKED_IMAGES = 6
 """Worst images and best images in a report, each with three pictures."""
-NUM_CONFUSIONS = 30
+NUM_CONFUSIONS = 20
 """Pairs of categories in a report."""
 _DECIMALS = 10
 """Of a percentage: beyond it there is only the order of a sum."""

@@ -32,7 +32,8 @@ def test_a_table_on_stdout(voc, tmp_path, capsys):
     assert "figure          this run  published (label)" in lines
     assert "mIoU              100.00              84.60" in lines
     report = tmp_path / "report"
-    assert lines[-1] == f"reports: {report / 'report.json'}, {report / 'report.md'}"
+    written = [str(report / f"report.{suffix}") for suffix in ("json", "md", "html")]
+    assert lines[-1] == f"reports: {', '.join(written)}"
     assert err == ""
 
 

@@ -1,6 +1,7 @@
 """Saved predictions against ground truth, as `odise evaluate` scores them."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from odise_cli.errors import MissingDataError, TryAgainError, UsageError
 from odise_cli.writers.finished_run import FinishedRun
 from odise_cli.writers.run_folder import RunFolder
 from tests.commands.truths import DATASET_NAMES, NUM_IMAGES, truth_run, write_dataset, write_truth
+from tests.data.datasets.trees import write_photo
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -207,6 +209,39 @@ def test_the_report_states_its_protocol(tmp_path):
     assert document["schema"] == "odise-evaluation/1"
     markdown = (tmp_path / "report/report.md").read_text()
     assert markdown == report.to_markdown()
+
+
+@pytest.mark.parametrize("name", ["ade20k", "voc21", "label-png"])
+def test_the_page_shows_the_ranked_images(tmp_path, name):
+    report, _ = evaluate(truth_run(tmp_path, name), out=tmp_path / "report")
+    page = (tmp_path / "report/report.html").read_text()
+    assert f"<h1>{report.title}</h1>" in page
+    # Four images, two at either end; label maps alone have no photographs.
+    assert [len(report.images[end]) for end in ("worst", "best")] == [2, 2]
+    num_photos = 0 if name == "label-png" else 4
+    assert page.count('src="data:image/jpeg;base64,') == 8 + num_photos
+    assert page.count("The photograph was not found.") == 4 - num_photos
+
+
+def test_photographs_are_those_that_were_segmented(tmp_path):
+    fields = write_dataset(tmp_path / "data", "label-png")
+    source = open_dataset(EvaluateConfig(**fields))
+    write_truth(source, tmp_path / "preds", outputs=("semantic",), root=tmp_path / "photos")
+    for image_name in source.dataset.image_names[1:]:
+        write_photo((tmp_path / "photos" / image_name).with_suffix(".jpg"))
+    evaluate(fields, predictions=tmp_path / "preds", out=tmp_path / "report")
+    page = (tmp_path / "report/report.html").read_text()
+    assert page.count("The photograph was not found.") == 1
+
+
+def test_a_name_that_is_no_text_stops_no_report(tmp_path):
+    fields = write_dataset(tmp_path, "voc21")
+    source = open_dataset(EvaluateConfig(**fields))
+    folder = tmp_path / os.fsdecode(b"\xff<b>")
+    write_truth(source, folder, outputs=("semantic",))
+    evaluate(fields, predictions=folder, out=tmp_path / "report")
+    assert "/?&lt;b&gt;, model label" in (tmp_path / "report/report.html").read_text()
+    assert "/?\\<b>, model label" in (tmp_path / "report/report.md").read_text()
 
 
 def test_seen_and_unseen_categories_stand_apart(tmp_path):

@@ -64,12 +64,21 @@ def write_dataset(folder: Path, name: str) -> dict[str, object]:
 
 
 def write_truth(
-    source: DatasetSource, out: Path, *, outputs: tuple[str, ...], failing: tuple[int, ...] = ()
+    source: DatasetSource,
+    out: Path,
+    *,
+    outputs: tuple[str, ...],
+    failing: tuple[int, ...] = (),
+    root: Path = Path("/photos"),
 ) -> None:
     """A run folder whose results are the dataset's ground truth."""
     with RunFolder.open(
         out,
-        settings={"model": {"short_side": 1024, "long_side": 2560}, "weights": "0" * 64},
+        settings={
+            "root": str(root),
+            "model": {"short_side": 1024, "long_side": 2560},
+            "weights": "0" * 64,
+        },
         info={"model": "label"},
         categories=source.vocabulary.categories,
         outputs=outputs,
@@ -78,7 +87,7 @@ def write_truth(
         records = []
         for number, name in enumerate(source.dataset.image_names, start=1):
             stem = name.rsplit(".", 1)[0]
-            path = Path("/photos") / f"{stem}.jpg"
+            path = root / f"{stem}.jpg"
             record = ImageRecord(path=path, name=f"{stem}.jpg", stem=stem, image_id=number)
             records.append(record)
             if number in failing:
