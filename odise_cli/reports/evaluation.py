@@ -140,7 +140,7 @@ class EvaluationReport:
         for measure, names in self.without_truth.items():
             if names:
                 listed = ", ".join(_markdown_text(name) for name in names)
-                parts.append(f"Without ground truth ({measure}), in no average of it: {listed}.")
+                parts.append(f"{self.absence_note(measure)}: {listed}.")
         return "\n\n".join(parts) + "\n"
 
     @property
@@ -151,6 +151,19 @@ class EvaluationReport:
         note = "Published figures were measured by others on the whole dataset."
         if self.is_subset:
             note += " This run scored a subset: its figures do not compare with them."
+        return note
+
+    def absence_note(self, measure: str) -> str:
+        """How many categories have no ground truth, and in which averages they are."""
+        names = set(self.without_truth[measure])
+        count = f"{len(names):,} {'category' if len(names) == 1 else 'categories'}"
+        note = f"{count} without ground truth ({measure}): in no average"
+        spurious = [row for row in self.categories if row["name"] in names and row.get("PQ") == 0]
+        if measure == "panoptic" and spurious:
+            note += (
+                f" but the official PQ, SQ and RQ, in which the {len(spurious):,} with false "
+                "positives count as 0; PQ_with_truth is without them"
+            )
         return note
 
     def headline_table(self) -> tuple[list[str], list[list[str]]]:

@@ -165,18 +165,20 @@ def _meter(percent: float) -> str:
 def _figures(report: EvaluationReport) -> str:
     columns, rows = report.headline_table()
     headlines = [row for row in rows if row[0] in MEASURES.values()] or rows[:1]
+    own_of = {row[0]: row[1] for row in rows}
     tiles = []
     for name, own, *published in headlines:
+        lines = [f'<dt>{_text(name)}, this run</dt>\n<dd class="own">{own}</dd>']
+        if (with_truth := own_of.get(f"{name}_with_truth")) is not None:
+            lines.append(f"<dd>{with_truth} over categories with ground truth</dd>")
         stated = " · ".join(
             f"{_text(column)}, whole dataset: {_text(value)}"
             for column, value in zip(columns[2:], published, strict=True)
             if value != figure_text(None)
         )
-        tiles.append(
-            f'<div class="tile"><dt>{_text(name)}, this run</dt>\n<dd class="own">{own}</dd>'
-            + (f'\n<dd class="published">{stated}</dd>' if stated else "")
-            + "</div>"
-        )
+        if stated:
+            lines.append(f'<dd class="published">{stated}</dd>')
+        tiles.append(f'<div class="tile">{chr(10).join(lines)}</div>')
     return "\n".join(
         (
             f'<dl class="tiles">\n{"".join(tiles)}\n</dl>',
@@ -290,11 +292,15 @@ def _categories(report: EvaluationReport) -> str:
             for name in names
         ),
     ]
-    absent = {name: set(listed) for name, listed in report.without_truth.items()}
     rows = []
     for row in report.categories:
         kind = "thing" if row["isthing"] else "stuff"
-        has_truth = any(row["name"] not in listed for listed in absent.values())
+        has_truth = any(
+            row["name"] not in names
+            for measure, names in report.without_truth.items()
+            # Of stuff nobody expects instances: it is not listed, and has none.
+            if row["isthing"] or measure != "instances"
+        )
         cells = "".join(_cell(name, row[name]) for name in names)
         rows.append(
             f'<tr id="category-{row["id"]}" data-name="{_text(row["name"].lower())}" '
@@ -347,8 +353,8 @@ def _protocol(report: EvaluationReport) -> str:
         term, _, description = line.partition(": ")
         lines.append(f"<dt>{_text(term)}</dt><dd>{_text(description)}</dd>")
     absent = [
-        f"<details><summary>{len(names):,} categories without ground truth ({measure}): in no "
-        f"average of {MEASURES[measure]}</summary>\n<p>{_text(', '.join(names))}</p></details>"
+        f"<details><summary>{_text(report.absence_note(measure))}</summary>\n"
+        f"<p>{_text(', '.join(names))}</p></details>"
         for measure, names in report.without_truth.items()
         if names
     ]

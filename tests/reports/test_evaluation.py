@@ -119,7 +119,7 @@ def test_markdown():
     assert "## Images with the worst PQ of their own" in lines
     assert "| x/1.jpg | 1.00 |" in lines
     assert "| \\<b>.jpg | 99.00 |" in lines
-    assert "Without ground truth (semantic), in no average of it: c." in lines
+    assert "1 category without ground truth (semantic): in no average: c." in lines
     assert (
         "- images: 1,449 of 1,449, scored at the size of the ground truth; the model saw a short "
         "side of 1024, a long side of at most 2560"

@@ -151,11 +151,32 @@ def test_a_published_model_stands_beside_its_own_figures_only():
 def test_a_category_without_truth_is_in_no_chart_and_named(page):
     assert len(page.all("circle") + page.all("path")) == NUM_CATEGORIES - 1
     assert page.text("summary") == [
-        "1 categories without ground truth (panoptic): in no average of PQ",
-        "1 categories without ground truth (semantic): in no average of mIoU",
+        "1 category without ground truth (panoptic): in no average",
+        "1 category without ground truth (semantic): in no average",
     ]
-    row = next(row for row in page.all("tr") if row.get("data-name") == "name 03")
-    assert row["data-truth"] == "0"
+
+
+def test_the_official_pq_says_that_it_counts_false_alarms_and_the_other_stands_beside_it():
+    rows = [category_row(number) for number in range(4)]
+    rows[3]["PQ"] = 0.0
+    figures = {"PQ": 40.0, "PQ_with_truth": 53.33}
+    text = evaluation_page(example_report(categories=rows, figures=figures), {})
+    assert Page(text).text("summary")[0] == (
+        "1 category without ground truth (panoptic): in no average but the official PQ, SQ and "
+        "RQ, in which the 1 with false positives count as 0; PQ_with_truth is without them"
+    )
+    assert "<dd>53.33 over categories with ground truth</dd>" in text
+    # Where both say the same, one is enough.
+    figures = {"PQ": 40.0, "PQ_with_truth": 40.0}
+    assert "over categories" not in evaluation_page(example_report(figures=figures), {})
+
+
+@pytest.mark.parametrize(("isthing", "expected"), [(True, "1"), (False, "0")])
+def test_stuff_has_no_truth_because_nobody_expects_instances_of_it(isthing, expected):
+    row = {**category_row(3), "isthing": isthing}
+    without_truth = {"instances": [], "semantic": ["name 03"]}
+    page = Page(evaluation_page(example_report(categories=[row], without_truth=without_truth), {}))
+    assert next(r["data-truth"] for r in page.all("tr") if "data-truth" in r) == expected
 
 
 def test_the_protocol_is_stated(page):
