@@ -172,14 +172,20 @@ class Labels:
     semantic_HW: NDArray[np.uint16] | None = None
     """Category index of each pixel, 65535 void."""
     instances: tuple[InstanceMask, ...] | None = None
+    image_size: tuple[int, int] | None = None
+    """(height, width) where there is no map that would tell."""
+    absent_categories: frozenset[int] = frozenset()
+    """Category indices that are known not to be in the image, where most were not looked for."""
+    incomplete_categories: frozenset[int] = frozenset()
+    """Category indices of which `instances` has some and not all."""
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """(height, width) of the maps; None where there is no map."""
+        """(height, width) of the image; None where nothing tells."""
         for map_HW in (self.panoptic_HW, self.semantic_HW):
             if map_HW is not None:
                 return map_HW.shape[0], map_HW.shape[1]
-        return None
+        return self.image_size
 
 
 @dataclass(frozen=True, kw_only=True)

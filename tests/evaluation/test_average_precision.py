@@ -14,39 +14,10 @@ from odise_cli.evaluation.average_precision import (
     mean_precision,
     thing_instances,
 )
-from odise_cli.structures import InstanceMask, Labels, Region
+from odise_cli.structures import Labels, Region
+from tests.evaluation.masks import SIZE, mask, random_image
 
 IS_THING = np.array([True, True, False, True])
-SIZE = (120, 160)
-
-
-def mask(category, box_xyxy, *, score=1.0, iscrowd=False, area_px=None):
-    pixels = np.zeros(SIZE, np.uint8, order="F")
-    left, top, right, bottom = box_xyxy
-    pixels[top:bottom, left:right] = 1
-    return InstanceMask(
-        category=category,
-        rle=coco_mask.encode(pixels),
-        score=score,
-        area_px=area_px,
-        iscrowd=iscrowd,
-    )
-
-
-def random_image(rng):
-    """Truth with crowds and small to large boxes; predictions near them and elsewhere."""
-    truth, predicted = [], []
-    for _ in range(rng.integers(0, 6)):
-        side = rng.integers(8, 118)
-        left, top = rng.integers(0, 160 - side), rng.integers(0, 120 - side)
-        category = int(rng.choice([0, 1, 2, 3]))
-        box = np.array([left, top, left + side, top + side])
-        truth.append(mask(category, box, iscrowd=bool(rng.random() < 0.15)))
-        for _ in range(rng.integers(0, 3)):
-            near = np.clip(box + rng.integers(-9, 10, 4), 0, [160, 120, 160, 120])
-            score = float(rng.integers(1, 10)) / 10
-            predicted.append(mask(category, near, score=score))
-    return truth, predicted
 
 
 def scored(images):
@@ -103,7 +74,7 @@ def official_stats(images):
 @pytest.mark.parametrize("seed", range(5))
 def test_figures_are_those_of_pycocotools(seed):
     rng = np.random.default_rng(seed)
-    images = [random_image(rng) for _ in range(25)]
+    images = [random_image(rng, range(4)) for _ in range(25)]
     scores = scored(images)
     found = [
         mean_precision(values)
@@ -123,7 +94,7 @@ def test_figures_are_those_of_pycocotools(seed):
 
 def test_merged_parts_are_the_whole_in_any_order():
     rng = np.random.default_rng(9)
-    images = [random_image(rng) for _ in range(12)]
+    images = [random_image(rng, range(4)) for _ in range(12)]
     parts = [AveragePrecision(IS_THING) for _ in range(2)]
     for number, image in enumerate(images):
         parts[number % 2].update(number, *image)

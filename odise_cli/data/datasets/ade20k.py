@@ -72,6 +72,7 @@ def open_ade20k(data: Path, categories: Sequence[Category]) -> Dataset:
         num_published_images=NUM_IMAGES,
         outputs=("panoptic", "instances", "semantic"),
         images=images,
+        has_recall=True,
     )
 
 

@@ -74,6 +74,46 @@ def open_coco(data: Path, categories: Sequence[Category]) -> Dataset:
     )
 
 
+def entries_by_image(
+    document: Mapping[str, Any], *, where: Path
+) -> dict[Any, list[Mapping[str, Any]]]:
+    """The annotations of each image of a detection file, by the image's id.
+
+    Args:
+        document: the file's `images` and `annotations`.
+        where: the file, for messages.
+
+    Raises:
+        UsageError: an annotation belongs to no image, or an image or annotation is there twice.
+    """
+    by_id: dict[Any, list[Mapping[str, Any]]] = {}
+    names = set()
+    for image in document["images"]:
+        name = image.get("file_name", image["id"])
+        if image["id"] in by_id or name in names:
+            raise UsageError(
+                f"{where}: has the image {name!r} (id {image['id']}) twice. Expected every image "
+                "once. Download the file again."
+            )
+        by_id[image["id"]] = []
+        names.add(name)
+    met = set()
+    for entry in document["annotations"]:
+        if entry["image_id"] not in by_id:
+            raise UsageError(
+                f"{where}: the annotation {entry['id']} is of the image_id {entry['image_id']}, "
+                "which is not among its images. Expected an entry in both. Download it again."
+            )
+        if entry["id"] in met:
+            raise UsageError(
+                f"{where}: has the annotation {entry['id']} twice. Expected every annotation once. "
+                "Download the file again."
+            )
+        met.add(entry["id"])
+        by_id[entry["image_id"]].append(entry)
+    return by_id
+
+
 def _counts(images: Path, panoptic: Dataset, *, num_with_instances: int) -> tuple[Count, ...]:
     photos = [images / name for name in panoptic.image_names]
     counts = (
@@ -99,7 +139,7 @@ def annotation_to_mask(
     if entry["category_id"] not in index_of_id:
         raise UsageError(
             f"{where}: the annotation {entry['id']} has the category_id {entry['category_id']}, "
-            "which is no category. Expected COCO's ids. Download the file again."
+            "which is no category. Expected ids of the vocabulary. Download the file again."
         )
     segmentation = entry["segmentation"]
     if isinstance(segmentation, list):
@@ -148,14 +188,7 @@ def _entries_by_name(path: Path, names: Sequence[str]) -> dict[str, list[Mapping
         UsageError: an annotation belongs to no image, or an image is not known.
     """
     document = read_json(path, required=_REQUIRED)
-    by_id: dict[int, list[Mapping[str, Any]]] = {image["id"]: [] for image in document["images"]}
-    for entry in document["annotations"]:
-        if entry["image_id"] not in by_id:
-            raise UsageError(
-                f"{path}: the annotation {entry['id']} is of the image_id {entry['image_id']}, "
-                "which is not among its images. Expected an entry in both. Download it again."
-            )
-        by_id[entry["image_id"]].append(entry)
+    by_id = entries_by_image(document, where=path)
     by_name = {image["file_name"]: by_id[image["id"]] for image in document["images"]}
     unknown = [name for name in names if name not in by_name]
     if unknown:

@@ -35,6 +35,13 @@ class Dataset:
     """The outputs of a segmentation that there is ground truth for: panoptic, instances …"""
     images: Path | None
     """The folder of the images; None if it is unknown: scoring needs none."""
+    frequencies: tuple[str, ...] | None = None
+    """Of each category: rare "r", common "c" or frequent "f". Such datasets are federated: an
+    image is judged by the categories that it has, or is known not to have. None: by all."""
+    has_recall: bool = False
+    """Class-agnostic recall is one of the benchmark's figures."""
+    is_class_agnostic: bool = False
+    """Instances have no category: what predictions call them does not matter."""
     max_short_side_px: int | None = None
     """Images and labels are shrunk to this before anything else, by the benchmark's protocol;
     `read` gives labels of that size. None: nothing is."""
