@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from odise_cli.errors import UsageError
+from odise_cli.recipe.schema import Recipe
 
 OUTPUTS = ("panoptic", "instances", "semantic", "overlay", "segments")
 """What `--write` accepts."""
@@ -193,6 +194,26 @@ class EvaluateConfig:
                 f"--vocab: {self.dataset} has a vocabulary of its own. Expected none. "
                 "Remove --vocab."
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything `odise train` was asked to do."""
+
+    recipe: Recipe
+    """What is computed."""
+    data: Path = Path()
+    """The folder that the recipe's paths count from."""
+    out: Path = Path("run")
+    """The run's folder."""
+    resume: bool = False
+    """Go on where an earlier run in the folder stopped; begin if there is none."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1` or `mps`."""
+    offline: bool = False
+    """Never touch the network."""
+    dry_run: bool = False
+    """Say what would be done and leave."""
 
 
 def _check_member(flag: str, values: Sequence[str], allowed: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Never
 import typer
 
 from odise_cli import __version__
-from odise_cli.cli import evaluate, merge, models, segment, vocab
+from odise_cli.cli import evaluate, merge, models, segment, train, vocab
 from odise_cli.cli.console import Console
 from odise_cli.errors import OdiseError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command()(segment.segment)
 app.command()(evaluate.evaluate)
 app.command()(merge.merge)
+app.command()(train.train)
 app.add_typer(models.app, name="models")
 app.add_typer(vocab.app, name="vocab")
 

@@ -29,6 +29,8 @@ _STDERR = 2
 
 OnImages = Callable[[int, int, int], None]
 """Called with (images done, images failed, images in all); the first two add up."""
+OnSteps = Callable[[int, int], None]
+"""Called with (steps done, steps in all)."""
 OnBytes = Callable[[str, int, int | None], None]
 """Called with (a file's name, its bytes that are here, its bytes in all if known)."""
 
@@ -106,6 +108,12 @@ class Console:
         """Show how far a run is: a bar on a terminal, a line now and then on a pipe."""
         with self._progress(unit="images") as show:
             yield lambda done, failed, total: show("", done + failed, total, failed=failed)
+
+    @contextmanager
+    def step_progress(self) -> Iterator[OnSteps]:
+        """Show how far a training run is."""
+        with self._progress(unit="steps") as show:
+            yield lambda done, total: show("", done, total)
 
     @contextmanager
     def download_progress(self) -> Iterator[OnBytes]:

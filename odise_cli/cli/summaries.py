@@ -6,8 +6,9 @@ Pure functions from a report to lines; prints nothing and opens no file.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from odise_cli.reports.evaluation import EvaluationReport, SelfCheckReport
+from odise_cli.reports.evaluation import EvaluationReport, SelfCheckReport, figure_text
 from odise_cli.reports.segmentation import SegmentPlan, SegmentReport
+from odise_cli.reports.training import TrainPlan, TrainReport
 
 if TYPE_CHECKING:
     from odise_cli.commands.merge import MergeReport
@@ -140,6 +141,50 @@ def _table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[
     ]
 
 
+def train_plan_text(plan: TrainPlan) -> str:
+    """What `odise train --dry-run` answers."""
+    accumulated = f", {plan.passes_per_step} passes" if plan.passes_per_step > 1 else ""
+    validation = f", {plan.num_validation_images:,} to validate on"
+    return "\n".join(
+        (
+            *(f"note        {warning}" for warning in plan.warnings),
+            f"task        {plan.task}, model {plan.model}",
+            f"images      {plan.num_images:,}" + (validation if plan.num_validation_images else ""),
+            f"categories  {plan.num_categories}",
+            f"steps       {plan.num_steps:,}, {plan.num_done_steps:,} already done; "
+            f"{plan.batch_size} images each, {plan.images_per_pass} at once{accumulated}; "
+            f"{plan.num_epochs:.3g} epochs",
+            f"device      {plan.device}, {plan.precision}, one process",
+            f"output      {plan.out}",
+            "Nothing was written.",
+        )
+    )
+
+
+def train_report_text(report: TrainReport) -> str:
+    """What `odise train` says at the end."""
+    before = f", {report.num_steps_before:,} done before" if report.num_steps_before else ""
+    lines = [
+        f"{report.num_done_steps:,} of {_count(report.num_steps, 'step')}{before}",
+        f"{report.seconds:.1f} s, {report.images_per_second:.3g} images/s on {report.device}, "
+        f"{report.precision}, {_count(report.num_processes, 'process')}",
+        f"parameters: {report.num_trainable:,} trained, {report.num_frozen:,} frozen",
+    ]
+    if report.last_metrics:
+        lines.append(
+            f"loss at step {report.last_metrics['step']:,}: {report.last_metrics['loss']:.4g}"
+        )
+    if report.last_scores is not None:
+        shown = (f"{name} {figure_text(value)}" for name, value in report.last_scores.items())
+        lines.append(f"validation: {', '.join(shown)}")
+    if report.is_interrupted:
+        lines.append(f"run: {report.out}")
+        lines.append("Interrupted. The same command with --resume goes on where this one stopped.")
+    else:
+        lines.append(f"model: {report.out}")
+    return "\n".join(lines)
+
+
 def vocabulary_text(summary: "VocabularySummary") -> str:
     """One bundled label set, a row."""
     return (
@@ -181,7 +226,8 @@ def size_text(num_bytes: int) -> str:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    ending = "es" if noun.endswith("ss") else "s"
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}{ending}"
 
 
 def _skipped_text(num_skipped_files: int) -> str:

@@ -59,16 +59,22 @@ class ModelSource:
             return "+".join(file_sha256(path) for path in sorted(clip.glob("*.safetensors")))
         return self.files.clip
 
-    def load(self, *, offline: bool, seed: int) -> Odise:
+    def load(self, *, offline: bool, seed: int, has_head: bool = True) -> Odise:
         """Load or build the model, on the CPU in fp32.
+
+        Args:
+            offline: never touch the network.
+            seed: of the diffusion model's noise.
+            has_head: read the head; without, its tensors are whatever the libraries made of them.
 
         Raises:
             MissingDataError: if a part is missing.
             CheckpointError: if a part cannot be used.
         """
         if self.files is not None:
-            return load_model(self.files, offline=offline, seed=seed)
-        model = build_tiny(seed=seed)
+            files = replace(self.files, config=self.config)
+            return load_model(files, offline=offline, seed=seed, has_head=has_head)
+        model = build_tiny(config=self.config, seed=seed)
         if self.head is not None:
             load_head(
                 model,
@@ -91,12 +97,13 @@ def _part_name(path: Path, files: ModelFiles) -> str:
     return path.stem
 
 
-def find_model(name: str, *, weights: Path | None) -> ModelSource:
+def find_model(name: str, *, weights: Path | None, has_head: bool = True) -> ModelSource:
     """Find what `--model` names.
 
     Args:
         name: `label`, `caption`, `tiny` or a model folder.
         weights: a head that replaces the model's own.
+        has_head: whether the head is needed; without, it need not be there.
 
     Raises:
         MissingDataError: if there is no such model, or files of it are missing.
@@ -110,7 +117,8 @@ def find_model(name: str, *, weights: Path | None) -> ModelSource:
     if name == _TINY:
         return ModelSource(config=TINY, files=None, head=weights, notice=TINY.notice)
     if name in PUBLISHED_MODELS:
-        paths = locate(name, head=weights)
+        # A head that is named need not be downloaded, whether or not it is there.
+        paths = locate(name, head=weights if has_head else Path())
         words, _ = load_vocabulary([_TRAINING_VOCABULARY])
         config = replace(_PUBLISHED_CONFIGS[name], training_words=words.words)
         files = ModelFiles(

@@ -103,8 +103,16 @@ def _reference(folder: Path, named: str | None, default: str) -> str:
     return named
 
 
-def load_model(files: ModelFiles, *, offline: bool = False, seed: int = 42) -> Odise:
+def load_model(
+    files: ModelFiles, *, offline: bool = False, seed: int = 42, has_head: bool = True
+) -> Odise:
     """Put a model together, on the CPU, in fp32, in evaluation mode, frozen.
+
+    Args:
+        files: where its parts are.
+        offline: never touch the network.
+        seed: of the diffusion model's noise.
+        has_head: read the head; without, its tensors are whatever the libraries made of them.
 
     Raises:
         MissingDataError: if a part is missing.
@@ -128,7 +136,10 @@ def load_model(files: ModelFiles, *, offline: bool = False, seed: int = 42) -> O
         )
     clip = load_clip(files.clip, offline=offline)
     model = Odise(files.config, unet=diffusion.unet, vae=diffusion.vae, clip=clip, seed=seed)
-    load_head(model, str(files.head), read_tensors(files.head), empty_caption=empty_caption)
+    if has_head:
+        load_head(model, str(files.head), read_tensors(files.head), empty_caption=empty_caption)
+    else:
+        _set_empty_caption(model, str(files.diffusion), empty_caption)
     return model.requires_grad_(False).eval()
 
 
@@ -152,13 +163,17 @@ def load_head(
         {name: x.to("meta") for name, x in ours.items()}, supervision=supervision
     )
     check_tensors(where, published, expected, ignored=_TRAINING_STATE)
-    buffer = model.captioner.empty_caption
-    check_tensors(where, {_EMPTY_CAPTION: empty_caption}, {_EMPTY_CAPTION: buffer})
+    _set_empty_caption(model, where, empty_caption)
     loaded = from_published(published, ours, supervision=supervision)
     with torch.no_grad():
         for name, tensor in ours.items():
             tensor.copy_(loaded[name])
-        buffer.copy_(empty_caption)
+
+
+def _set_empty_caption(model: Odise, where: str, empty_caption: Tensor) -> None:
+    buffer = model.captioner.empty_caption
+    check_tensors(where, {_EMPTY_CAPTION: empty_caption}, {_EMPTY_CAPTION: buffer})
+    buffer.copy_(empty_caption)
 
 
 def head_tensors(model: Odise) -> dict[str, Tensor]:
@@ -176,6 +191,25 @@ def save_head(model: Odise, path: Path) -> None:
     save_file({name: x.contiguous().cpu() for name, x in tensors.items()}, path)
 
 
+def save_referring_folder(model: Odise, files: ModelFiles, folder: Path) -> None:
+    """Write a head as a model folder whose frozen parts stay where they are.
+
+    Args:
+        model: any device; its configuration is written with it.
+        files: where the frozen parts were read from.
+        folder: created if needed; files of the same names are replaced.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    save_head(model, folder / HEAD_FILE)
+    _save_empty_caption(model, folder)
+    named = {"diffusion": files.diffusion, "clip": files.clip}
+    places = {
+        part: str(Path(place).resolve()) if Path(place).exists() else place
+        for part, place in named.items()
+    }
+    _write_config(folder, {**model.config.to_json(), **places})
+
+
 def save_model_folder(model: Odise, clip_config: Mapping[str, Any], folder: Path) -> None:
     """Write a whole model, frozen parts included, as a model folder.
 
@@ -186,10 +220,18 @@ def save_model_folder(model: Odise, clip_config: Mapping[str, Any], folder: Path
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_head(model, folder / HEAD_FILE)
-    empty_caption = model.captioner.empty_caption.contiguous().cpu()
-    save_file({_EMPTY_CAPTION: empty_caption}, folder / EMPTY_CAPTION_FILE)
+    _save_empty_caption(model, folder)
     model.diffusion.unet.save_pretrained(folder / "unet")
     model.diffusion.vae.save_pretrained(folder / "vae")
     save_clip(model.clip.model, clip_config, folder / "clip")
-    content = json.dumps(model.config.to_json(), indent=2) + "\n"
-    (folder / CONFIG_FILE).write_text(content, encoding="utf-8")
+    _write_config(folder, model.config.to_json())
+
+
+def _save_empty_caption(model: Odise, folder: Path) -> None:
+    empty_caption = model.captioner.empty_caption.contiguous().cpu()
+    save_file({_EMPTY_CAPTION: empty_caption}, folder / EMPTY_CAPTION_FILE)
+
+
+def _write_config(folder: Path, content: Mapping[str, Any]) -> None:
+    text = json.dumps(content, indent=2) + "\n"
+    (folder / CONFIG_FILE).write_text(text, encoding="utf-8")

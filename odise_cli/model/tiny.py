@@ -48,16 +48,17 @@ TINY_CLIP = {
 }
 
 
-def build_tiny(*, seed: int = 42) -> Odise:
+def build_tiny(*, config: ModelConfig = TINY, seed: int = 42) -> Odise:
     """The tiny model with its seeded initialisation, frozen, on the CPU.
 
     Args:
+        config: the tiny model's, or one that differs in its head.
         seed: of the diffusion model's noise; the weights are always the same.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_INIT_SEED)
         model = Odise(
-            TINY,
+            config,
             unet=UNet2DConditionModel(**unet_config(32, _TEXT_WIDTH)),
             vae=AutoencoderKL(**vae_config(16, norm_num_groups=8)),
             clip=build_clip(TINY_CLIP, "tiny", None),

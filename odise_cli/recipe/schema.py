@@ -86,10 +86,8 @@ class DataConfig:
     """Flip, large-scale jitter and random crop; without, images are resized to the crop's size."""
     min_scale: float = 0.1
     max_scale: float = 2.0
-    num_words: int = 8
-    """Words drawn from an image's captions for each step; caption supervision."""
     num_workers: int = 4
-    """Processes that read images ahead; 0 reads in the training process."""
+    """Threads of each process that read images ahead; 0 reads when they are needed."""
 
     def __post_init__(self) -> None:
         check_member("data.dataset", self.dataset, TRAINING_DATA)
@@ -98,7 +96,6 @@ class DataConfig:
                 f"data.crop_size: {self.crop_size} cannot be cut into latents. "
                 "Expected a multiple of 64. Use for example 1024."
             )
-        check_least("data.num_words", self.num_words, 1)
         check_least("data.num_workers", self.num_workers, 0)
         if not 0 < self.min_scale <= self.max_scale:
             raise UsageError(
@@ -155,6 +152,8 @@ class Recipe:
     """`auto`, `fp32`, `bf16` or `fp16`; weights and their updates are always fp32."""
     checkpoint_activations: bool = False
     """Compute activations twice instead of keeping them: slower, in far less memory."""
+    num_points: int = 12544
+    """Points at which masks are compared, in matching and in the losses of masks."""
     cache_features: bool = False
     """Keep the frozen network's features of every image on disk; needs `freeze_captioner` and
     `data.augment = false`, because only then an image's features are always the same."""
@@ -173,7 +172,10 @@ class Recipe:
         check_member("task", self.task, TASKS)
         check_member("supervision", self.supervision, SUPERVISIONS)
         check_member("precision", self.precision, RECIPE_PRECISIONS)
-        for name in ("steps", "batch_size", "log_every", "checkpoint_every", "keep_checkpoints"):
+        for name in (
+            *("steps", "batch_size", "num_points"),
+            *("log_every", "checkpoint_every", "keep_checkpoints"),
+        ):
             check_least(name, getattr(self, name), 1)
         if self.images_per_pass is not None:
             check_least("images_per_pass", self.images_per_pass, 1)

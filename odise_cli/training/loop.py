@@ -64,9 +64,11 @@ class Task:
     open_batches: Callable[[int], Iterator[Any]]
     """This process's endless stream of `Batch`es from the n-th pass of the run on, n from 0."""
     write_weights: Callable[[Path], None]
-    """Writes the trained weights into a folder."""
+    """Writes the trained weights into a checkpoint's folder."""
     read_weights: Callable[[Path], None]
     """Reads them from there."""
+    write_result: Callable[[Path], None]
+    """Writes what the run was for into the run's folder, at the end."""
     validate: Callable[[], Mapping[str, float | None]] | None = None
     """Scores the objective's network as it is now, in the first process only."""
 

@@ -3,7 +3,7 @@
 Knows numbers and files; does not know what they measure.
 """
 
-import contextlib
+import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +20,11 @@ TENSORBOARD_NOTICE = (
 )
 
 
+def has_tensorboard() -> bool:
+    """Whether its package is installed."""
+    return importlib.util.find_spec("tensorboard") is not None
+
+
 class MetricsLog:
     """The metrics of a run; goes on behind `step` if it has written more than that."""
 
@@ -29,11 +34,6 @@ class MetricsLog:
         _cut(path, step)
         self._lines = LineLog(path)
         self._events = _open_events(run / EVENTS_FOLDER, step)
-
-    @property
-    def has_events(self) -> bool:
-        """Whether TensorBoard events are written: its package is there."""
-        return self._events is not None
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Add what was measured at a step; groups of numbers may be nested once.
@@ -66,8 +66,8 @@ def _cut(path: Path, step: int) -> None:
 
 def _open_events(folder: Path, step: int) -> Any:
     """TensorBoard's writer, which hides earlier events behind `step`; None without its package."""
-    with contextlib.suppress(ImportError):
-        from torch.utils.tensorboard import SummaryWriter
+    if not has_tensorboard():
+        return None
+    from torch.utils.tensorboard import SummaryWriter
 
-        return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
-    return None
+    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)

@@ -5,7 +5,6 @@ Knows nothing of optimisers, schedules, devices or files.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -24,15 +23,6 @@ from odise_cli.training.criterion import (
 )
 from odise_cli.training.targets import TrainingBatch
 from odise_cli.vocabulary.prompt import PHOTO, fill_template
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParameterCounts:
-    """How many parameters learn, and how many only help."""
-
-    trainable: int
-    frozen: int
-    """UNet, VAE and CLIP; the diffusion model's text encoder is not part of the model."""
 
 
 class TrainingObjective(nn.Module):
@@ -141,12 +131,3 @@ def mark_trainable(model: Odise) -> None:
     model.requires_grad_(True)
     model.clip.requires_grad_(False)
     model.diffusion.requires_grad_(False)
-
-
-def count_parameters(model: Odise) -> ParameterCounts:
-    """Count what is marked as trainable, and what is not."""
-    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
-    return ParameterCounts(
-        trainable=sum(size for size, learns in sizes if learns),
-        frozen=sum(size for size, learns in sizes if not learns),
-    )

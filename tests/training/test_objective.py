@@ -7,7 +7,8 @@ from torch import Tensor
 from odise_cli.model.checkpoint import head_tensors
 from odise_cli.model.config import PUBLISHED_CAPTION, PUBLISHED_LABEL, ModelConfig
 from odise_cli.training.criterion import Criterion, Losses
-from odise_cli.training.objective import TrainingObjective, count_parameters, mark_trainable
+from odise_cli.training.objective import TrainingObjective, mark_trainable
+from odise_cli.training.optimizer import count_parameters
 from odise_cli.training.point_sampling import PointSampler
 from odise_cli.training.targets import MaskTargets, TrainingBatch
 from tests.golden import drawn

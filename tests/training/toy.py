@@ -72,6 +72,7 @@ def toy_task(recipe: Recipe, rank: int = 0, world: int = 1, noise: float = 0.0) 
         open_batches=open_batches,
         write_weights=lambda folder: save_file(line.linear.state_dict(), folder / WEIGHTS),
         read_weights=lambda folder: line.linear.load_state_dict(load_file(folder / WEIGHTS)),
+        write_result=lambda _: None,
     )
 
 
