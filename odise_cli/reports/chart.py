@@ -12,12 +12,19 @@ from itertools import pairwise
 _WIDTH, _HEIGHT = 960, 430
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 14, 52
 _PLOT_W, _PLOT_H = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
-_RADIUS = 4.5
+_RADIUS, _SMALL_RADIUS = 4.5, 3.0
+_MANY_POINTS = 300
+"""From here on points are small, so that fewer lie on each other."""
 _MARGIN = 1.3
 """How much further than the points the axis reaches, as a factor of the frequency."""
+_TOPS = (5, 10, 20, 40, 60, 80, 100)
+"""Percentages at which the other axis may end; it begins at 0."""
+_NUM_LEVELS = 5
 _NUM_NAMES = 14
 _NAME_H, _LETTER_W = 13.0, 6.2
 """Of a name beside its point, in units of the drawing; letters are this wide at most often."""
+_LOWEST_NAME = _HEIGHT - _BOTTOM - 7
+"""Names of points on the axis stand above it."""
 _NUM_GROUPS = 5
 _LEAST_GROUP = 3
 
@@ -44,16 +51,21 @@ def frequency_chart(points: Sequence[Point], *, measure: str, unit: str) -> str:
         unit: what is counted.
     """
     frequencies = [point.frequency for point in points]
-    low, high = min(frequencies) / _MARGIN, max(frequencies) * _MARGIN
-    places = [(_x(point.frequency, low, high), _y(point.percent)) for point in points]
+    scale = _Scale(
+        low=min(frequencies) / _MARGIN,
+        high=max(frequencies) * _MARGIN,
+        top=next(top for top in _TOPS if top >= max(point.percent for point in points)),
+    )
+    places = [(scale.x(point.frequency), scale.y(point.percent)) for point in points]
+    radius = _RADIUS if len(points) < _MANY_POINTS else _SMALL_RADIUS
     title = f"{measure} of each category against the number of its {unit} in the ground truth"
     return "\n".join(
         (
             f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="group" aria-label="{escape(title)}">',
-            *_axes(low, high, measure=measure, unit=unit),
-            *_means(points, places),
+            *_axes(scale, measure=measure, unit=unit),
+            *_means(points, scale),
             *(
-                _mark(point, place, measure=measure, unit=unit)
+                _mark(point, place, radius=radius, measure=measure, unit=unit)
                 for point, place in zip(points, places, strict=True)
             ),
             *_names(points, places),
@@ -75,12 +87,21 @@ def mean_of_groups(points: Sequence[Point]) -> list[tuple[Point, Point, float]]:
     ]
 
 
-def _x(frequency: float, low: float, high: float) -> float:
-    return _LEFT + _PLOT_W * math.log(frequency / low) / math.log(high / low)
+@dataclass(frozen=True, kw_only=True)
+class _Scale:
+    """Where frequencies and percentages lie in the drawing."""
 
+    low: float
+    high: float
+    """Frequencies at the ends of the axis."""
+    top: int
+    """Percentage at the end of the other."""
 
-def _y(percent: float) -> float:
-    return _TOP + _PLOT_H * (1 - percent / 100)
+    def x(self, frequency: float) -> float:
+        return _LEFT + _PLOT_W * math.log(frequency / self.low) / math.log(self.high / self.low)
+
+    def y(self, percent: float) -> float:
+        return _TOP + _PLOT_H * (1 - percent / self.top)
 
 
 def _ticks(low: float, high: float) -> list[int]:
@@ -92,15 +113,16 @@ def _ticks(low: float, high: float) -> list[int]:
     ]
 
 
-def _axes(low: float, high: float, *, measure: str, unit: str) -> list[str]:
+def _axes(scale: _Scale, *, measure: str, unit: str) -> list[str]:
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
     lines = []
-    for percent in range(0, 101, 20):
-        y = _y(percent)
+    for level in range(_NUM_LEVELS + 1):
+        percent = scale.top * level // _NUM_LEVELS
+        y = scale.y(percent)
         lines.append(f'<line class="grid" x1="{_LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"/>')
         lines.append(f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{percent}</text>')
-    for tick in _ticks(low, high):
-        x = _x(tick, low, high)
+    for tick in _ticks(scale.low, scale.high):
+        x = scale.x(tick)
         lines.append(f'<line class="grid" x1="{x:.1f}" y1="{_TOP}" x2="{x:.1f}" y2="{bottom}"/>')
         lines.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{tick:,}</text>')
     lines.append(f'<line class="axis" x1="{_LEFT}" y1="{bottom}" x2="{right}" y2="{bottom}"/>')
@@ -118,27 +140,31 @@ def _axes(low: float, high: float, *, measure: str, unit: str) -> list[str]:
     return lines
 
 
-def _means(points: Sequence[Point], places: Sequence[tuple[float, float]]) -> list[str]:
-    x_of = {point.id: x for point, (x, _) in zip(points, places, strict=True)}
+def _means(points: Sequence[Point], scale: _Scale) -> list[str]:
     lines = []
     for first, last, mean in mean_of_groups(points):
-        y = _y(mean)
+        y = scale.y(mean)
         lines.append(
-            f'<line class="mean" x1="{x_of[first.id] - _RADIUS:.1f}" y1="{y:.1f}" '
-            f'x2="{x_of[last.id] + _RADIUS:.1f}" y2="{y:.1f}"/>'
+            f'<line class="mean" x1="{scale.x(first.frequency) - _RADIUS:.1f}" y1="{y:.1f}" '
+            f'x2="{scale.x(last.frequency) + _RADIUS:.1f}" y2="{y:.1f}"/>'
         )
     return lines
 
 
-def _mark(point: Point, place: tuple[float, float], *, measure: str, unit: str) -> str:
+def _mark(
+    point: Point, place: tuple[float, float], *, radius: float, measure: str, unit: str
+) -> str:
     """Circles are things, diamonds are stuff: told apart without colours too."""
     x, y = place
     kind = "thing" if point.isthing else "stuff"
     says = f"{point.name} ({kind}): {measure} {point.percent:.2f}, {point.frequency:,} {unit}"
     if point.isthing:
-        shape = f'<circle class="point thing" cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS}"/>'
+        shape = f'<circle class="point thing" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"/>'
     else:
-        shape = f'<path class="point stuff" d="M{x:.1f} {y - 5.5:.1f}l5.5 5.5-5.5 5.5-5.5-5.5z"/>'
+        # Of about the circle's area.
+        r = 1.25 * radius
+        corners = f"M{x:.1f} {y - r:.1f}l{r} {r} {-r} {r} {-r} {-r}z"
+        shape = f'<path class="point stuff" d="{corners}"/>'
     # Not a stop of the Tab key: the table has the same figures in less than a thousand stops.
     return f'<a href="#category-{point.id}" tabindex="-1"><title>{escape(says)}</title>{shape}</a>'
 
@@ -150,7 +176,7 @@ def _names(points: Sequence[Point], places: Sequence[tuple[float, float]]) -> li
     for index in sorted(range(len(points)), key=lambda i: (-points[i].frequency, points[i].id)):
         if len(lines) == _NUM_NAMES:
             break
-        x, y = places[index]
+        x, y = places[index][0], min(places[index][1], _LOWEST_NAME)
         width = len(points[index].name) * _LETTER_W
         left, anchor = (x + 9, "start") if x + 9 + width < _WIDTH else (x - 9 - width, "end")
         box = (left, y - _NAME_H / 2, left + width, y + _NAME_H / 2)

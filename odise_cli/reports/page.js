@@ -51,7 +51,7 @@
       row.hidden = !isShown;
       numShown += isShown;
     }
-    count.textContent = `${numShown} of ${rows.length} categories`;
+    count.textContent = `${numShown.toLocaleString("en")} of ${rows.length.toLocaleString("en")} categories`;
   };
 
   const remember = () => {

@@ -214,11 +214,11 @@ def _frequency(report: EvaluationReport) -> tuple[str, str]:
     if not points:
         return heading, ""
     num_absent = len(report.categories) - len(points)
+    absent = f"; {num_absent:,} without ground truth are not drawn" if num_absent else ""
     means = " Dashed: the mean of each fifth of the categories." if mean_of_groups(points) else ""
     return heading, (
-        f'<p class="note">{len(points):,} categories; {num_absent:,} have no ground truth and are '
-        "not drawn. Circles are things, diamonds are stuff."
-        f'{means}</p>\n<div id="chart" style="position:relative">\n'
+        f'<p class="note">{len(points):,} categories{absent}. Circles are things, diamonds are '
+        f'stuff.{means}</p>\n<div id="chart" style="position:relative">\n'
         f"{frequency_chart(points, measure=measure, unit=unit)}\n</div>"
     )
 
@@ -244,7 +244,7 @@ def _images(report: EvaluationReport, pictures: Mapping[str, Pictures]) -> str:
     measure, parts = report.images["measure"], []
     for side in ("worst", "best"):
         if report.images[side]:
-            parts.append(f"<h3>{side.capitalize()} {measure}</h3>")
+            parts.append(f"<h3>{side.capitalize()} images</h3>")
         for row in report.images[side]:
             title = f"{_text(row['name'])} · {measure} <b>{figure_text(row['value'])}</b>"
             shown = _triple(row["name"], pictures[row["name"]]) if row["name"] in pictures else ""

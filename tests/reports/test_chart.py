@@ -36,6 +36,17 @@ def test_frequencies_are_logarithmic_and_figures_are_not():
 
 
 @pytest.mark.parametrize(
+    ("highest", "levels"),
+    [(0.0, [0, 1, 2, 3, 4, 5]), (14.6, [0, 4, 8, 12, 16, 20]), (80.5, [0, 20, 40, 60, 80, 100])],
+)
+def test_the_other_axis_begins_at_0_and_ends_above_the_points(highest, levels):
+    svg = frequency_chart([point(0, 5, highest)], measure="PQ", unit="segments")
+    assert [int(n) for n in re.findall(r'text-anchor="end">(\d+)</text>', svg)] == levels
+    [(_, y)] = circles(svg)
+    assert (378 - y) / (378 - 14) == pytest.approx(highest / levels[-1], abs=0.001)
+
+
+@pytest.mark.parametrize(
     ("frequencies", "expected"),
     [
         ((7, 7), []),
@@ -62,6 +73,10 @@ def test_a_point_says_what_it_is_and_leads_to_its_row():
 def test_names_do_not_lie_on_each_other():
     points = [point(0, 100, 50.0, "first"), point(1, 99, 50.5, "second"), point(2, 1, 0.0, "far")]
     svg = frequency_chart(points, measure="PQ", unit="segments")
+    assert re.findall(r'class="name"[^>]*>(\w+)<', svg) == ["first", "far"]
+    # One on the axis stands above it, and would lie on the other.
+    points = [point(0, 100, 1.0, "first"), point(1, 97, 0.0, "second")]
+    svg = frequency_chart([*points, point(2, 1, 80.0, "far")], measure="PQ", unit="segments")
     assert re.findall(r'class="name"[^>]*>(\w+)<', svg) == ["first", "far"]
 
 
