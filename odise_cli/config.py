@@ -49,23 +49,9 @@ class Shard:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentConfig:
-    """Everything `odise segment` was asked to do."""
+class InferenceConfig:
+    """How a model is run over images: what `segment` and `evaluate` are asked alike."""
 
-    sources: tuple[str, ...] = ()
-    """Files, folders (read recursively) and glob patterns."""
-    from_file: str | None = None
-    """A file with one source per line; `-` is standard input."""
-    null_separated: bool = False
-    """The list of `from_file` is separated by NUL instead of newlines."""
-    vocab: tuple[str, ...] = ()
-    """Vocabulary files, bundled names or inline lists; they add up."""
-    stuff: tuple[str, ...] = ()
-    """Words that are stuff (regions without instances) whatever the vocabulary says."""
-    out: Path = Path("preds")
-    """Output folder."""
-    write: tuple[str, ...] = ("panoptic",)
-    """Which outputs to write."""
     model: str = "label"
     """`label`, `caption`, `tiny`, a model folder or a training run's folder."""
     weights: Path | None = None
@@ -106,7 +92,6 @@ class SegmentConfig:
     """Seed of the diffusion model's fixed noise; 42 is the published one."""
 
     def __post_init__(self) -> None:
-        _check_member("--write", self.write, OUTPUTS)
         _check_member("--precision", (self.precision,), PRECISIONS)
         for flag, value in (
             ("--overlap-threshold", self.overlap_threshold),
@@ -125,6 +110,35 @@ class SegmentConfig:
         ):
             if count is not None and count < least:
                 raise UsageError(f"{flag}: {count} is too small. Expected at least {least}.")
+
+    def bounds(self, total: int) -> tuple[int, int]:
+        """First and past-the-last position of this shard and limit in a list of `total` images."""
+        first, end = self.shard.bounds(total) if self.shard else (0, total)
+        return first, end if self.limit is None else min(end, first + self.limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentConfig(InferenceConfig):
+    """Everything `odise segment` was asked to do."""
+
+    sources: tuple[str, ...] = ()
+    """Files, folders (read recursively) and glob patterns."""
+    from_file: str | None = None
+    """A file with one source per line; `-` is standard input."""
+    null_separated: bool = False
+    """The list of `from_file` is separated by NUL instead of newlines."""
+    vocab: tuple[str, ...] = ()
+    """Vocabulary files, bundled names or inline lists; they add up."""
+    stuff: tuple[str, ...] = ()
+    """Words that are stuff (regions without instances) whatever the vocabulary says."""
+    out: Path = Path("preds")
+    """Output folder."""
+    write: tuple[str, ...] = ("panoptic",)
+    """Which outputs to write."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_member("--write", self.write, OUTPUTS)
         if not self.vocab:
             raise UsageError(
                 "--vocab: no vocabulary was given. Expected a file, a bundled name or a list. "
@@ -140,7 +154,7 @@ class SegmentConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(InferenceConfig):
     """Everything `odise evaluate` was asked to do."""
 
     dataset: str
@@ -151,35 +165,36 @@ class EvaluateConfig:
     """The JSON file of a COCO panoptic pair."""
     masks: Path | None = None
     """The folder of a pair's PNGs, or of label maps."""
+    images: Path | None = None
+    """The folder of the images of a pair or of label maps; a model sees them."""
     vocab: tuple[str, ...] = ()
-    """The vocabulary of a dataset that has none of its own."""
+    """The vocabulary; none is the dataset's own. Ids and thing flags have to fit the dataset."""
     void: tuple[int, ...] = (255,)
     """Values of label maps whose pixels are not judged."""
     predictions: Path | None = None
-    """An output folder of `odise segment`."""
+    """An output folder of `odise segment`; None runs the model."""
     out: Path | None = None
-    """Where the report goes; None writes no files."""
-    limit: int | None = None
-    """Only the first so many images of the dataset."""
+    """Where the report goes, and what a model predicts; None is `evaluation` where a model runs,
+    and no report of `predictions`."""
     self_check: bool = False
     """Count the dataset's files instead of scoring anything."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_member("--dataset", (self.dataset,), DATASETS)
-        if self.limit is not None and self.limit < 1:
-            raise UsageError(f"--limit: {self.limit} is too small. Expected at least 1.")
         needs = {
             "coco-panoptic": ("annotations", "masks"),
             "label-png": ("masks", "vocab"),
         }.get(self.dataset, ("data",))
-        for name in ("data", "annotations", "masks"):
+        takes = (*needs, "images") if "masks" in needs else needs
+        for name in ("data", "annotations", "masks", "images"):
             value = getattr(self, name)
             if name in needs and value is None:
                 raise UsageError(
                     f"--{name}: was not given. Expected for --dataset {self.dataset}: "
                     f"{' and '.join(f'--{need}' for need in needs)}. Add --{name}."
                 )
-            if name not in needs and value is not None:
+            if name not in takes and value is not None:
                 raise UsageError(
                     f"--{name}: means nothing to --dataset {self.dataset}. Expected "
                     f"{' and '.join(f'--{need}' for need in needs)}. Remove --{name}."
@@ -189,11 +204,19 @@ class EvaluateConfig:
                 "--vocab: no vocabulary was given. Expected one whose ids are the values of the "
                 "label maps. Try --vocab classes.json."
             )
-        if self.vocab and self.dataset not in ("label-png", "coco-panoptic"):
-            raise UsageError(
-                f"--vocab: {self.dataset} has a vocabulary of its own. Expected none. "
-                "Remove --vocab."
-            )
+
+    @property
+    def report_folder(self) -> Path | None:
+        """Where the report goes; None writes no files."""
+        return Path("evaluation") if self.out is None and self.predictions is None else self.out
+
+    @property
+    def predictions_folder(self) -> Path:
+        """The run folder that is scored."""
+        if self.predictions is not None:
+            return self.predictions
+        assert self.report_folder is not None
+        return self.report_folder / "predictions"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,6 +48,11 @@ def segment(*argv: object) -> int:
 
 def start_segment(*argv: object, log: Path | None = None) -> ForkServerProcess:
     """`odise segment` in a process of its own, which may be killed; says what it says to `log`."""
+    return start_odise("segment", *argv, log=log)
+
+
+def start_odise(*argv: object, log: Path | None = None) -> ForkServerProcess:
+    """`odise` in a process of its own, which may be killed; says what it says to `log`."""
     process = _FORKSERVER.Process(target=_exit_with_code, args=([str(a) for a in argv], log))
     process.start()
     return process
@@ -57,7 +62,7 @@ def _exit_with_code(argv: list[str], log: Path | None) -> None:
     descriptor = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    sys.exit(segment(*argv))
+    sys.exit(main(argv))
 
 
 def read_json(path: Path) -> Any:

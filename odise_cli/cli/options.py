@@ -1,7 +1,7 @@
 """Every flag once: its name, its help text, and how its text becomes a value.
 
-`odise segment --help` reads from here; `settings.py` turns what was typed, or written in a
-settings file, into a `SegmentConfig`. Knows no files.
+`odise segment --help` and `odise evaluate --help` read from here; `settings.py` turns what was
+typed, or written in a settings file, into configurations. Knows no files.
 """
 
 import re

@@ -52,15 +52,13 @@ def segment(  # long because: one line per flag
     flags = locals()  # The signature above stays the only list of the flags.
     console: Console = ctx.obj
     console.configure(is_quiet=quiet, is_verbose=verbose, is_json=json, log_format=log_format)
-    typed = {name for name in ctx.params if _was_typed(ctx, name)}
+    typed = {name for name in ctx.params if was_typed(ctx, name)}
     return run(segment_config(flags, typed=typed, config_file=config_file), console)
 
 
 def run(config: SegmentConfig, console: Console) -> int:
     """Do what was asked, say what came of it, and return the exit code."""
-    # Read when torch is imported: threads that wait for work must not spin on the cores that
-    # decoding and writing need (beside another busy process they cost tens of times more).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    prepare_for_torch()
     # torch and the libraries on top of it take seconds to import: `--help` must not.
     from odise_cli.commands.segment import plan_segment, run_segment
 
@@ -84,7 +82,15 @@ def run(config: SegmentConfig, console: Console) -> int:
     return stop.exit_code if report.is_interrupted else report.exit_code
 
 
-def _was_typed(ctx: typer.Context, name: str) -> bool:
+def prepare_for_torch() -> None:
+    """Set what is read when torch is imported."""
+    # Threads that wait for work must not spin on the cores that decoding and writing need (beside
+    # another busy process they cost tens of times more).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def was_typed(ctx: typer.Context, name: str) -> bool:
+    """Whether the command line named an option of this command."""
     # The enumeration of sources is not among the names that typer exports, its members' names are.
     source = ctx.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"

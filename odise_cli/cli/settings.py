@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from odise_cli.cli.options import parse_batch_size, parse_shard, parse_size, split_commas
-from odise_cli.config import OUTPUTS, SegmentConfig
+from odise_cli.config import OUTPUTS, InferenceConfig, SegmentConfig
 from odise_cli.errors import UsageError
 
 _DEFAULTS = {field.name: field.default for field in fields(SegmentConfig)}
@@ -38,7 +38,7 @@ def segment_config(
     Raises:
         UsageError: A value that means nothing, or a settings file that does.
     """
-    values = {name: _parsed(name, flags[name], where=_flag(name)) for name in _DEFAULTS}
+    values = {name: _parsed(name, flags[name], where=flag_name(name)) for name in _DEFAULTS}
     if config_file is not None:
         values |= {
             name: value for name, value in _read_settings(config_file).items() if name not in typed
@@ -46,7 +46,23 @@ def segment_config(
     return SegmentConfig(**values)
 
 
-def _flag(name: str) -> str:
+def inference_settings(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """How a model shall run, by field name of `InferenceConfig`.
+
+    Args:
+        flags: Every option's raw value by field name.
+
+    Raises:
+        UsageError: A value that means nothing.
+    """
+    return {
+        field.name: _parsed(field.name, flags[field.name], where=flag_name(field.name))
+        for field in fields(InferenceConfig)
+    }
+
+
+def flag_name(name: str) -> str:
+    """How a field is called on a command line."""
     return "--max-memory" if name == "max_memory_bytes" else "--" + name.replace("_", "-")
 
 

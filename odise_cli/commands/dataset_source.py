@@ -1,7 +1,6 @@
-"""What `--dataset` names: the reader, the words, and how both are asked for on a command line."""
+"""What `--dataset` names: the reader and the words."""
 
 import os
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from odise_cli.data.datasets.dataset import Dataset
 from odise_cli.data.datasets.label_png import open_label_png
 from odise_cli.data.datasets.mapillary import open_mapillary
 from odise_cli.data.datasets.voc import open_voc
+from odise_cli.errors import UsageError
 from odise_cli.structures import Category
 from odise_cli.vocabulary.loader import load_vocabulary
 from odise_cli.vocabulary.vocabulary import Vocabulary
@@ -46,32 +46,8 @@ class DatasetSource:
     vocabulary: Vocabulary
     vocab: tuple[str, ...]
     """The specs that `odise segment --vocab` takes for the same vocabulary."""
-
-    def commands(self, config: EvaluateConfig) -> str:
-        """What to type to segment the images of the dataset and to score the results."""
-        vocab = " ".join(f"--vocab {shlex.quote(spec)}" for spec in self.vocab)
-        outputs = ",".join(self.dataset.outputs)
-        source = " ".join(
-            f"--{name} {shlex.quote(str(value))}"
-            for name in ("data", "annotations", "masks")
-            if (value := getattr(config, name)) is not None
-        )
-        own = f" {vocab}" if config.vocab else ""
-        return (
-            f"  {self._segment()} {vocab} --write {outputs} --out preds\n"
-            f"  odise evaluate --dataset {self.name} {source}{own} --predictions preds"
-        )
-
-    def _segment(self) -> str:
-        """The beginning of a command that segments the dataset's images and no others."""
-        if self.dataset.images is None:
-            return "odise segment IMAGES"
-        if self.dataset.image_list is None:
-            sources = self.dataset.images / (self.dataset.image_pattern or "")
-            return f"odise segment {shlex.quote(str(sources))}"
-        to_paths = shlex.quote(f"s|.*|{self.dataset.images}/&.jpg|")
-        image_list = shlex.quote(str(self.dataset.image_list))
-        return f"sed {to_paths} {image_list} | odise segment --from-file -"
+    own_categories: tuple[Category, ...]
+    """The dataset's categories in its own words."""
 
 
 def default_data() -> Path | None:
@@ -87,21 +63,63 @@ def open_dataset(config: EvaluateConfig) -> DatasetSource:
         MissingDataError: a part of the dataset or the vocabulary is not there.
         UsageError: its files contradict each other or the vocabulary.
     """
-    own, reader = _OWNED.get(config.dataset, (str(config.annotations), None))
-    specs = config.vocab or (own,)
+    own, reader = _OWNED.get(config.dataset, (None, None))
+    specs = config.vocab or (own or str(config.annotations),)
     vocabulary, _ = load_vocabulary(specs)
+    own_categories = vocabulary.categories
+    if own is not None and config.vocab:
+        own_categories = load_vocabulary([own])[0].categories
+        vocabulary = _in_order_of(own_categories, vocabulary, dataset=config.dataset)
     categories = vocabulary.categories
     if config.dataset == "coco-panoptic":
         assert config.annotations is not None
         assert config.masks is not None
-        dataset = open_coco_panoptic(config.annotations, config.masks, categories)
+        dataset = open_coco_panoptic(
+            config.annotations, config.masks, categories, images=config.images
+        )
     elif config.dataset == "label-png":
         assert config.masks is not None
-        dataset = open_label_png(config.masks, categories, void=config.void)
+        dataset = open_label_png(config.masks, categories, void=config.void, images=config.images)
     else:
         assert reader is not None
         assert config.data is not None
         dataset = reader(config.data, categories)
     return DatasetSource(
-        name=config.dataset, dataset=dataset, vocabulary=vocabulary, vocab=tuple(specs)
+        name=config.dataset,
+        dataset=dataset,
+        vocabulary=vocabulary,
+        vocab=tuple(specs),
+        own_categories=own_categories,
     )
+
+
+def _in_order_of(
+    categories: Sequence[Category], vocabulary: Vocabulary, *, dataset: str
+) -> Vocabulary:
+    """The vocabulary in the order of a dataset's categories.
+
+    Raises:
+        UsageError: it has other ids or thing flags.
+    """
+    found = {category.id: category for category in vocabulary.categories}
+    wanted = {category.id: category for category in categories}
+    for id_ in sorted(found.keys() | wanted.keys()):
+        was, should = found.get(id_), wanted.get(id_)
+        if was is None or should is None or was.isthing != should.isthing:
+            raise UsageError(
+                f"--vocab: the category id {id_} is {_shown(was)}, in {dataset} it is "
+                f"{_shown(should)}. Expected the same ids and thing flags; words may differ. "
+                "Write id=N, and stuff where it is stuff, behind the words."
+            )
+    sources = iter(vocabulary.word_sources)
+    sources_of = {c.id: [next(sources) for _ in c.words] for c in vocabulary.categories}
+    return Vocabulary(
+        categories=tuple(found[category.id] for category in categories),
+        word_sources=tuple(source for c in categories for source in sources_of[c.id]),
+    )
+
+
+def _shown(category: Category | None) -> str:
+    if category is None:
+        return "absent"
+    return f"{category.name!r} ({'thing' if category.isthing else 'stuff'})"

@@ -1,15 +1,13 @@
 """`odise evaluate`: saved predictions and ground truth in, figures out; no model is loaded.
 
+Where there are no predictions yet, `dataset_run.py` makes them first.
+
 Everything cheap that can fail (the dataset, the words, the names of the images) is settled
 before a label map is read.
 """
 
 import json
-import os
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,36 +16,23 @@ import numpy as np
 from odise_cli.commands.dataset_source import DatasetSource, open_dataset
 from odise_cli.commands.evaluation_figures import Scorers
 from odise_cli.commands.evaluation_pictures import draw_pictures
+from odise_cli.commands.label_pairs import pair_reader, read_pairs
 from odise_cli.config import EvaluateConfig
-from odise_cli.data.predictions import SavedImage, read_prediction, shrunk
-from odise_cli.errors import MissingDataError, UsageError
+from odise_cli.errors import ImageError, MissingDataError, UsageError
 from odise_cli.evaluation.average_precision import AveragePrecision
 from odise_cli.evaluation.mean_iou import MeanIoU
-from odise_cli.evaluation.pairing import Pairing, check_same_categories, pair_images
+from odise_cli.evaluation.pairing import ImagePair, Pairing, check_same_categories, pair_images
 from odise_cli.evaluation.panoptic_quality import PanopticQuality
 from odise_cli.evaluation.published import PUBLISHED
 from odise_cli.evaluation.seen import is_seen_by_exact_name, is_seen_by_normalised_name
 from odise_cli.reports.evaluation import MEASURES, EvaluationReport, SelfCheckReport
 from odise_cli.reports.page import Pictures, evaluation_page
-from odise_cli.structures import Labels
 from odise_cli.vocabulary.loader import load_vocabulary
 from odise_cli.vocabulary.vocabulary import Vocabulary
 from odise_cli.writers.atomic import write_atomic
 from odise_cli.writers.finished_run import FinishedRun
-from odise_cli.writers.layout import image_file
 
 _TRAINING_VOCABULARY = "coco133"
-_MAX_READERS = 8
-_READ_AHEAD = 2
-"""Images read ahead for each reader: bounds the memory."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Pair:
-    """One image of the dataset and the prediction for it."""
-
-    name: str
-    predicted_name: str
 
 
 def self_check(config: EvaluateConfig) -> SelfCheckReport:
@@ -65,13 +50,18 @@ def run_evaluate(
     *,
     on_notice: Callable[[str], None],
     on_progress: Callable[[int, int, int], None],
-) -> EvaluationReport:
-    """Score the predictions of every image, and write the report if a folder was given.
+    should_stop: Callable[[], bool],
+) -> EvaluationReport | None:
+    """Score the predictions of every image, and write the report if it has a folder.
 
     Args:
         config: what was asked for.
         on_notice: told, once each, what the user should know.
         on_progress: told (done, failed, total) after each image; none ever fails.
+        should_stop: asked between images.
+
+    Returns:
+        The report; None if `should_stop` said so first.
 
     Raises:
         OdiseError: the dataset, the predictions or both do not allow a figure that is right.
@@ -82,29 +72,24 @@ def run_evaluate(
             f"--dataset {source.name}: has no ground truth of any image. Expected at least one. "
             "See what is missing with --self-check."
         )
-    if config.predictions is None:
-        raise UsageError(
-            "--predictions: was not given. Expected an output folder of odise segment: running "
-            "a model over a dataset is not built into odise evaluate yet. Type these two "
-            f"commands instead:\n{source.commands(config)}"
-        )
-    with FinishedRun.open(config.predictions) as run:
-        names = source.dataset.image_names[: config.limit]
-        pairing = _check_predictions(source, run, names)
+    with FinishedRun.open(config.predictions_folder) as run:
+        first, end = config.bounds(len(source.dataset.image_names))
+        pairing = _pair_images(source, run, source.dataset.image_names[first:end])
         scorers, notices = _scorers(source, run)
-        notices += _notices(source, run, pairing)
+        failures = _failures(source, run, pairing)
+        notices += _notices(source, run, pairing, failures)
         for notice in notices:
             on_notice(notice)
-        pairs = [
-            _Pair(name=name, predicted_name=predicted)
-            for name, predicted in zip(names, pairing.predicted_names, strict=True)
-        ]
-        for number, (truth, predicted) in enumerate(_read_pairs(source, run, pairs)):
+        pairs = [pair for pair in pairing.pairs if run.rows[pair.predicted_name].status == "done"]
+        for number, (truth, predicted) in enumerate(read_pairs(source, run, pairs)):
+            if should_stop():
+                return None
             scorers.update(number, truth, predicted)
             on_progress(number + 1, 0, len(pairs))
-        report = _report(config, source, run, scorers, notices, num_images=len(pairs))
-        if config.out is not None:
-            _write(config.out, report, _pictures(report, source, run, pairs))
+        names = [pair.name for pair in pairs]
+        report = _report(config, source, run, scorers, notices, names=names, failures=failures)
+        if report.out is not None:
+            _write(report.out, report, _pictures(report, source, run, pairs))
     return report
 
 
@@ -118,10 +103,10 @@ def _write(out: Path, report: EvaluationReport, pictures: Mapping[str, Pictures]
 
 
 def _pictures(
-    report: EvaluationReport, source: DatasetSource, run: FinishedRun, pairs: Sequence[_Pair]
+    report: EvaluationReport, source: DatasetSource, run: FinishedRun, pairs: Sequence[ImagePair]
 ) -> dict[str, Pictures]:
     """The pictures of the ranked images, which are read once more."""
-    read, pair_of_name = _reader(source, run), {pair.name: pair for pair in pairs}
+    read, pair_of_name = pair_reader(source, run), {pair.name: pair for pair in pairs}
     pictures = {}
     for row in (*report.images["worst"], *report.images["best"]):
         pair = pair_of_name[row["name"]]
@@ -134,7 +119,7 @@ def _pictures(
     return pictures
 
 
-def _check_predictions(source: DatasetSource, run: FinishedRun, names: Sequence[str]) -> Pairing:
+def _pair_images(source: DatasetSource, run: FinishedRun, names: Sequence[str]) -> Pairing:
     """Find the prediction of each image.
 
     Raises:
@@ -144,16 +129,29 @@ def _check_predictions(source: DatasetSource, run: FinishedRun, names: Sequence[
     check_same_categories(
         source.vocabulary.categories, run.run.categories(), dataset=source.name, folder=folder
     )
-    pairing = pair_images(names, list(run.rows), dataset=source.name, folder=folder)
-    failed = [name for name in pairing.predicted_names if run.rows[name].status == "failed"]
-    if failed:
-        error = json.loads(run.manifest_line(failed[0]))["error"]
-        raise UsageError(
-            f"{folder}: {len(failed):,} images of {source.name} failed in odise segment, the "
-            f"first is {failed[0]!r} ({error}). Expected a result for every image. Mend them and "
-            "segment again."
+    return pair_images(names, list(run.rows), dataset=source.name, folder=folder)
+
+
+def _failures(
+    source: DatasetSource, run: FinishedRun, pairing: Pairing
+) -> tuple[tuple[str, str], ...]:
+    """(name, error) of the images that have no prediction because they failed.
+
+    Raises:
+        ImageError: all have.
+    """
+    failures = tuple(
+        (pair.name, json.loads(run.manifest_line(pair.predicted_name))["error"])
+        for pair in pairing.pairs
+        if run.rows[pair.predicted_name].status == "failed"
+    )
+    if len(failures) == len(pairing.pairs):
+        name, error = failures[0]
+        raise ImageError(
+            f"{run.path}: all {len(failures):,} images of {source.name} failed, the first is "
+            f"{name!r}: {error} Expected at least one result. Mend them and run again."
         )
-    return pairing
+    return failures
 
 
 def _scorers(source: DatasetSource, run: FinishedRun) -> tuple[Scorers, list[str]]:
@@ -185,83 +183,33 @@ def _scorers(source: DatasetSource, run: FinishedRun) -> tuple[Scorers, list[str
     ]
 
 
-def _notices(source: DatasetSource, run: FinishedRun, pairing: Pairing) -> list[str]:
+def _notices(
+    source: DatasetSource,
+    run: FinishedRun,
+    pairing: Pairing,
+    failures: Sequence[tuple[str, str]],
+) -> list[str]:
     """What does not stop an evaluation and has to be known with its figures."""
     notices = []
+    if failures:
+        name, error = failures[0]
+        notices.append(
+            f"{run.path}: {len(failures):,} of {len(pairing.pairs):,} images of {source.name} "
+            f"failed and are left out of every figure, the first is {name!r}: {error}"
+        )
     if pairing.unused_names:
         notices.append(
             f"{run.path}: {len(pairing.unused_names):,} predictions belong to no image that is "
             f"scored ({pairing.unused_names[0]!r}) and are left out."
         )
-    words = {category.id: category.words for category in source.vocabulary.categories}
+    words = {category.id: category.words for category in source.own_categories}
     changed = [c.name for c in run.run.categories() if set(c.words) != set(words[c.id])]
     if changed:
         notices.append(
-            f"{run.path}: {len(changed):,} categories ({changed[0]!r}) have other synonyms than "
+            f"{run.path}: {len(changed):,} categories ({changed[0]!r}) have other words than "
             f"the vocabulary of {source.name}: figures do not compare with published ones."
         )
     return notices
-
-
-def _read_pairs(
-    source: DatasetSource, run: FinishedRun, pairs: Sequence[_Pair]
-) -> Iterator[tuple[Labels, Labels]]:
-    """Ground truth and prediction of each image, in order, a bounded number read ahead."""
-    read = _reader(source, run)
-    num_readers = min(_MAX_READERS, os.cpu_count() or 1)
-    waiting: deque[Future[tuple[Labels, Labels]]] = deque()
-    with ThreadPoolExecutor(num_readers) as pool:
-        try:
-            for pair in pairs:
-                waiting.append(pool.submit(read, pair))
-                if len(waiting) > _READ_AHEAD * num_readers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _reader(source: DatasetSource, run: FinishedRun) -> Callable[[_Pair], tuple[Labels, Labels]]:
-    """What reads ground truth and prediction of an image, from any thread."""
-    ids = [category.id for category in run.run.categories()]
-    index_of_id = {category.id: k for k, category in enumerate(source.vocabulary.categories)}
-
-    def read(pair: _Pair) -> tuple[Labels, Labels]:
-        truth = source.dataset.read(pair.name)
-        saved = _saved_image(run, pair.predicted_name)
-        predicted = read_prediction(saved, ids=ids, index_of_id=index_of_id)
-        if source.dataset.max_short_side_px is not None:
-            predicted = shrunk(predicted, source.dataset.max_short_side_px)
-        _check_sizes(pair, truth, predicted, run)
-        return truth, predicted
-
-    return read
-
-
-def _saved_image(run: FinishedRun, name: str) -> SavedImage:
-    entry: dict[str, Any] = json.loads(run.journal_line(name))
-    stem, outputs = run.rows[name].stem, run.run.outputs
-    return SavedImage(
-        where=run.path,
-        panoptic_png=image_file(run.path, "panoptic", stem) if "panoptic" in outputs else None,
-        segments_info=entry["panoptic"]["segments_info"] if "panoptic" in outputs else (),
-        semantic_png=image_file(run.path, "semantic", stem) if "semantic" in outputs else None,
-        instances=entry.get("instances"),
-    )
-
-
-def _check_sizes(pair: _Pair, truth: Labels, predicted: Labels, run: FinishedRun) -> None:
-    maps = [predicted.panoptic_HW, predicted.semantic_HW]
-    sizes = [map_HW.shape for map_HW in maps if map_HW is not None]
-    sizes += [tuple(mask.rle["size"]) for mask in predicted.instances or ()]
-    for size in sizes:
-        if size != truth.size:
-            raise UsageError(
-                f"{run.path}: the prediction for {pair.predicted_name!r} is {size} (height, "
-                f"width), its ground truth is {truth.size}. Expected the same size. Segment the "
-                "dataset's own images, not resized or turned ones."
-            )
 
 
 def _report(
@@ -271,7 +219,8 @@ def _report(
     scorers: Scorers,
     notices: Sequence[str],
     *,
-    num_images: int,
+    names: Sequence[str],
+    failures: tuple[tuple[str, str], ...],
 ) -> EvaluationReport:
     scores = scorers.compute()
     categories = source.vocabulary.categories
@@ -292,7 +241,7 @@ def _report(
     dataset = source.dataset
     return EvaluationReport(
         dataset=source.name,
-        num_images=num_images,
+        num_images=len(names),
         num_dataset_images=dataset.num_published_images or len(dataset.image_names),
         figures=scores.figures(),
         published=PUBLISHED.get(source.name, {}),
@@ -300,10 +249,11 @@ def _report(
         categories=scores.category_rows(categories),
         without_truth=scores.without_truth(categories),
         confusions=scores.confusion_rows(categories),
-        images=scores.ranked_images(source.dataset.image_names),
+        images=scores.ranked_images(names),
         protocol=_protocol(config, source, run),
         notices=tuple(notices),
-        out=config.out,
+        failures=failures,
+        out=config.report_folder,
     )
 
 

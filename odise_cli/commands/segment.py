@@ -6,7 +6,7 @@ Everything cheap that can fail (words, images, the folder) is settled before a w
 import importlib.metadata
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -50,8 +50,12 @@ _ESTIMATED_BYTES = {
 """Of one photograph of a megapixel; seen, not promised."""
 
 
-def plan_segment(config: SegmentConfig) -> SegmentPlan:
+def plan_segment(config: SegmentConfig, *, images: SourceList | None = None) -> SegmentPlan:
     """Say what `run_segment` would do; reads names and an earlier manifest, writes nothing.
+
+    Args:
+        config: what was asked for.
+        images: in place of those that the sources hold.
 
     Raises:
         OdiseError: what `run_segment` would raise before its first image.
@@ -59,7 +63,7 @@ def plan_segment(config: SegmentConfig) -> SegmentPlan:
     vocabulary, _ = load_vocabulary(config.vocab, stuff=config.stuff)
     check_word_lengths(vocabulary, count_tokens)
     source = find_model(config.model, weights=config.weights)
-    images = _find_images(config)
+    images = images or _find_images(config)
     placement = _place(config)
     check_run_folder(
         config.out,
@@ -70,7 +74,7 @@ def plan_segment(config: SegmentConfig) -> SegmentPlan:
     )
     rows = {} if config.overwrite else load_rows(config.out, config.write)[0]
     known = {name: (row.image_id, row.stem) for name, row in rows.items()}
-    records = make_records(images.paths, images.root, known=known)
+    records = _make_records(images, known)
     selected = _select(records, config)
     done = {name for name, row in rows.items() if row.status == "done"}
     num_finished = sum(record.name in done for record in selected)
@@ -94,6 +98,7 @@ def run_segment(  # long because: the whole command, top to bottom
     on_notice: Callable[[str], None],
     on_progress: Callable[[int, int, int], None],
     should_stop: Callable[[], bool],
+    images: SourceList | None = None,
 ) -> SegmentReport:
     """Segment every image that has no result yet.
 
@@ -102,6 +107,7 @@ def run_segment(  # long because: the whole command, top to bottom
         on_notice: told, once each, what the user should know.
         on_progress: told (done, failed, total) after each image.
         should_stop: asked between batches; the batch in hand is always finished.
+        images: in place of those that the sources hold.
 
     Raises:
         OdiseError: when the run cannot begin or go on; `ImageError` only with `fail_fast` or
@@ -110,7 +116,7 @@ def run_segment(  # long because: the whole command, top to bottom
     vocabulary, warnings = load_vocabulary(config.vocab, stuff=config.stuff)
     check_word_lengths(vocabulary, count_tokens)
     source = find_model(config.model, weights=config.weights)
-    images = _find_images(config)
+    images = images or _find_images(config)
     placement = _place(config)
     for message in (*warnings, source.notice, placement.notice):
         if message:
@@ -123,7 +129,7 @@ def run_segment(  # long because: the whole command, top to bottom
         outputs=config.write,
         overwrite=config.overwrite,
     ) as folder:
-        records = make_records(images.paths, images.root, known=folder.known)
+        records = _make_records(images, folder.known)
         selected = _select(records, config)
         status = folder.status
         num_finished = sum(status.get(record.name) == "done" for record in selected)
@@ -216,11 +222,15 @@ def _place(config: SegmentConfig) -> Placement:
     )
 
 
+def _make_records(
+    images: SourceList, known: Mapping[str, tuple[int, str]]
+) -> tuple[ImageRecord, ...]:
+    return make_records(images.paths, images.root, known=known, image_ids=images.image_ids)
+
+
 def _select(records: Sequence[ImageRecord], config: SegmentConfig) -> Sequence[ImageRecord]:
     """The images of this shard and limit."""
-    first, end = config.shard.bounds(len(records)) if config.shard else (0, len(records))
-    if config.limit is not None:
-        end = min(end, first + config.limit)
+    first, end = config.bounds(len(records))
     return records[first:end]
 
 

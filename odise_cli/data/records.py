@@ -27,6 +27,7 @@ def make_records(
     root: Path,
     *,
     known: Mapping[str, tuple[int, str]] | None = None,
+    image_ids: Sequence[int] | None = None,
 ) -> tuple[ImageRecord, ...]:
     """Give every image of a run its name, its id and its output name.
 
@@ -34,7 +35,7 @@ def make_records(
     name breaks a JSON file or a line; where two paths read alike, the later one gets `~2`.
 
     `image_id` is the integer of the file's stem where every stem is a different integer (COCO's
-    habit), else the position in `paths`, counted from 1.
+    habit), else the position in `paths`, counted from 1; `image_ids` win over both.
 
     `stem` is the name without its suffix. Where two images would share it (letter case and
     Unicode composition aside, since an output folder may ignore both), or where its output file
@@ -47,10 +48,11 @@ def make_records(
         known: (image id, stem) by name, as an earlier run into the same folder chose them.
             They are kept, and never given to another image: where the ids above would disagree
             with them, new images are numbered upwards from the highest known id.
+        image_ids: An id for each of `paths`, all different, where a data set has its own.
     """
     known = known or {}
     names = _unique_names(paths, root)
-    ids = _image_ids(names, known)
+    ids = _image_ids(names, known, image_ids)
     stems = _stems(names, known)
     return tuple(
         ImageRecord(path=path, name=name, stem=stems[name], image_id=ids[name])
@@ -73,10 +75,14 @@ def _unique_names(paths: Sequence[Path], root: Path) -> list[str]:
     return names
 
 
-def _image_ids(names: Sequence[str], known: Mapping[str, tuple[int, str]]) -> dict[str, int]:
+def _image_ids(
+    names: Sequence[str], known: Mapping[str, tuple[int, str]], given: Sequence[int] | None
+) -> dict[str, int]:
     stems = [posixpath.splitext(posixpath.basename(name))[0] for name in names]
     numbers = {int(stem) for stem in stems if _NUMBER.fullmatch(stem)}
-    if len(numbers) == len(names):
+    if given is not None:
+        fresh = dict(zip(names, given, strict=True))
+    elif len(numbers) == len(names):
         fresh = {name: int(stem) for name, stem in zip(names, stems, strict=True)}
     else:
         fresh = {name: position for position, name in enumerate(names, start=1)}

@@ -51,6 +51,27 @@ class SourceList:
     """Absolute, different files below `root`, in natural order (img2 before img10)."""
     num_skipped_files: int
     """Files in folders, or matched by patterns, that are no images by their suffix."""
+    image_ids: tuple[int, ...] | None = None
+    """What a data set calls each of `paths`; None where nobody says."""
+
+
+def listed_images(
+    root: Path, names: Sequence[str], *, image_ids: Sequence[int] | None = None
+) -> SourceList:
+    """The images that somebody else has listed, in their order.
+
+    Args:
+        root: The folder that the names are relative to; relative to the working folder.
+        names: Paths with `/`, all different.
+        image_ids: An id for each of them, all different.
+    """
+    folder = _absolute(root)
+    return SourceList(
+        root=folder,
+        paths=tuple(folder / name for name in names),
+        num_skipped_files=0,
+        image_ids=None if image_ids is None else tuple(image_ids),
+    )
 
 
 def find_images(

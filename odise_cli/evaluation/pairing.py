@@ -14,10 +14,18 @@ _NUM_DIFFERENCES_SHOWN = 3
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImagePair:
+    """One image of a dataset and the prediction for it."""
+
+    name: str
+    predicted_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pairing:
     """The prediction of each image."""
 
-    predicted_names: tuple[str, ...]
+    pairs: tuple[ImagePair, ...]
     """In the order of the dataset's images."""
     unused_names: tuple[str, ...]
     """Predictions that belong to no image that is scored."""
@@ -57,7 +65,7 @@ def pair_images(
             f"{dataset}, the first is {missing[0]!r}{example}. Expected one for every image. "
             "Segment the rest into the same folder, or score only the first ones with --limit."
         )
-    chosen = []
+    pairs = []
     for name, stem in zip(names, stems, strict=True):
         first, *others = by_key.pop(key(stem))
         if others:
@@ -65,9 +73,9 @@ def pair_images(
                 f"{folder}: {first!r} and {others[0]!r} are both predictions for {name!r} of "
                 f"{dataset}. Expected one. Segment the dataset's own images only."
             )
-        chosen.append(first)
+        pairs.append(ImagePair(name=name, predicted_name=first))
     unused = tuple(name for names_of_key in by_key.values() for name in names_of_key)
-    return Pairing(predicted_names=tuple(chosen), unused_names=unused)
+    return Pairing(pairs=tuple(pairs), unused_names=unused)
 
 
 def check_same_categories(

@@ -63,6 +63,8 @@ class EvaluationReport:
     protocol: Mapping[str, Any]
     notices: tuple[str, ...]
     """What has to be known with the figures."""
+    failures: tuple[tuple[str, str], ...] = ()
+    """(name, error) of the images that were to be scored and have no prediction."""
     out: Path | None = None
     """Where the report was written."""
 
@@ -70,6 +72,11 @@ class EvaluationReport:
     def is_subset(self) -> bool:
         """Not the whole dataset was scored."""
         return self.num_images != self.num_dataset_images
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every image was scored, 3 if some have failed."""
+        return 3 if self.failures else 0
 
     @property
     def title(self) -> str:
@@ -108,6 +115,7 @@ class EvaluationReport:
             "images": dict(self.images),
             "protocol": dict(self.protocol),
             "notices": list(self.notices),
+            "failures": [{"name": name, "error": error} for name, error in self.failures],
             "categories": [dict(row) for row in self.categories],
         }
 

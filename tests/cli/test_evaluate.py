@@ -2,12 +2,14 @@
 
 import inspect
 import json
+from dataclasses import asdict
 
 import pytest
 
 from odise_cli.cli.app import main
 from odise_cli.cli.evaluate import evaluate
-from odise_cli.config import EvaluateConfig
+from odise_cli.cli.settings import inference_settings
+from odise_cli.config import EvaluateConfig, InferenceConfig
 from tests.commands.truths import truth_run, write_dataset
 
 
@@ -19,9 +21,13 @@ def voc(tmp_path):
 
 
 def test_the_defaults_of_the_command_line_are_those_of_the_config():
-    for name, parameter in inspect.signature(evaluate).parameters.items():
-        if name in ("data", "annotations", "masks", "predictions", "out", "limit", "self_check"):
-            assert parameter.default == getattr(EvaluateConfig, name)
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(evaluate).parameters.items()
+    }
+    for name in ("data", "annotations", "masks", "images", "predictions", "out", "self_check"):
+        assert defaults[name] == getattr(EvaluateConfig, name)
+    assert inference_settings(defaults) == asdict(InferenceConfig())
 
 
 def test_a_table_on_stdout(voc, tmp_path, capsys):
@@ -73,12 +79,11 @@ def test_a_self_check_exits_5_where_something_is_missing(tmp_path, capsys):
     ]
 
 
-def test_without_predictions_the_exit_code_is_that_of_usage(tmp_path, capsys):
-    write_dataset(tmp_path, "voc21")
-    assert main(["evaluate", "--dataset", "voc21", "--data", str(tmp_path)]) == 2
+@pytest.mark.parametrize("flags", [["--model", "label"], ["--seed", "42"], ["--dry-run"]])
+def test_predictions_that_are_there_take_no_flags_of_a_model(voc, flags, capsys):
+    assert main(["evaluate", "--dataset", "voc21", *voc, *flags]) == 2
     err = capsys.readouterr().err
-    assert "--predictions: was not given." in err
-    assert "odise segment" in err
+    assert err.startswith(f"error: {flags[0]}: means nothing to --predictions, which are there")
 
 
 def test_an_unknown_dataset_exits_2(capsys):

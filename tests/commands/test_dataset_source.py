@@ -1,17 +1,10 @@
-import shlex
-import subprocess
-from functools import partial
-from glob import glob as glob_files
-from pathlib import Path
-
 import pytest
 
 from odise_cli.commands.dataset_source import default_data, open_dataset
 from odise_cli.config import EvaluateConfig
-from odise_cli.errors import MissingDataError
+from odise_cli.errors import MissingDataError, UsageError
+from odise_cli.vocabulary.loader import load_vocabulary
 from tests.commands.truths import DATASET_NAMES, NUM_IMAGES, write_dataset
-
-glob = partial(glob_files, recursive=True)
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -39,43 +32,48 @@ def test_every_dataset_opens_with_its_vocabulary(tmp_path, name):
     assert (labels.panoptic_HW is not None) == ("panoptic" in source.dataset.outputs)
 
 
+@pytest.mark.parametrize("name", DATASET_NAMES)
+def test_images_are_where_their_names_say(tmp_path, name):
+    dataset = open_dataset(EvaluateConfig(**write_dataset(tmp_path, name))).dataset
+    if name in ("coco-panoptic", "label-png"):
+        assert dataset.images is None
+    else:
+        assert all((dataset.images / image).is_file() for image in dataset.image_names)
+
+
 def test_a_pair_may_be_named_in_other_words(tmp_path):
     fields = write_dataset(tmp_path, "coco-panoptic")
     source = open_dataset(EvaluateConfig(**fields, vocab=("coco133",)))
     assert source.vocabulary.categories[0].words[1] == "child"
-    assert source.commands(EvaluateConfig(**fields, vocab=("coco133",))).splitlines() == [
-        "  odise segment IMAGES --vocab coco133 --write panoptic,instances,semantic --out preds",
-        f"  odise evaluate --dataset coco-panoptic --annotations {tmp_path / 'x.json'} "
-        f"--masks {tmp_path / 'x'} --vocab coco133 --predictions preds",
-    ]
 
 
-def test_paths_with_spaces_are_quoted_for_the_shell(tmp_path):
-    fields = write_dataset(tmp_path / "my data", "ade20k")
-    text = open_dataset(EvaluateConfig(**fields)).commands(EvaluateConfig(**fields))
-    assert f"--data '{tmp_path / 'my data'}'" in text
-    assert f"odise segment '{tmp_path / 'my data/ADEChallengeData2016/images/validation'}'" in text
+def test_a_dataset_may_be_named_in_other_words_of_the_same_ids(tmp_path):
+    lines = (f"word {c.id} | {'thing' if c.isthing else 'stuff'} id={c.id}" for c in voc21())
+    words = "; ".join(reversed(list(lines)))
+    fields = write_dataset(tmp_path, "voc21")
+    source = open_dataset(EvaluateConfig(**fields, vocab=(words,)))
+    assert [c.id for c in source.vocabulary.categories] == [c.id for c in voc21()]
+    assert source.dataset.categories[3].name == "word 3"
+    assert source.vocabulary.words[3] == "word 3"
+    assert source.own_categories == voc21()
 
 
-def test_of_a_folder_with_label_maps_only_the_photographs_are_segmented(tmp_path):
-    config = EvaluateConfig(**write_dataset(tmp_path, "ade20k-full"))
-    source = open_dataset(config)
-    command = shlex.split(source.commands(config).splitlines()[0])
-    assert command[:2] == ["odise", "segment"]
-    found = {Path(path).relative_to(source.dataset.images) for path in glob(command[2])}
-    assert found == {Path(name) for name in source.dataset.image_names}
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("wall | stuff id=0; plane | id=1", "id 2 is absent, in voc21 it is 'bicycle' .thing."),
+        ("wall | id=0", "id 0 is 'wall' .thing., in voc21 it is 'background' .stuff."),
+        ("wall | id=77", "id 0 is absent"),
+    ],
+)
+def test_other_words_have_to_fit_the_ids(tmp_path, words, message):
+    fields = write_dataset(tmp_path, "voc21")
+    with pytest.raises(UsageError, match=f"^--vocab: the category {message}"):
+        open_dataset(EvaluateConfig(**fields, vocab=(words,)))
 
 
-def test_of_a_folder_with_other_images_only_the_dataset_s_are_segmented(tmp_path):
-    fields = write_dataset(tmp_path / "my data", "voc21")
-    config = EvaluateConfig(**fields)
-    command = open_dataset(config).commands(config).splitlines()[0]
-    listing, segment = command.split(" | ")
-    assert segment == "odise segment --from-file - --vocab voc21 --write semantic --out preds"
-    done = subprocess.run(listing, shell=True, capture_output=True, text=True, check=True)
-    paths = [Path(line) for line in done.stdout.splitlines()]
-    assert len(paths) == NUM_IMAGES
-    assert all(path.is_file() for path in paths)
+def voc21():
+    return load_vocabulary(["voc21"])[0].categories
 
 
 def test_the_folder_of_downloads_may_come_from_the_environment(tmp_path, monkeypatch):

@@ -9,8 +9,8 @@ from PIL import Image
 
 from odise_cli.commands.dataset_source import open_dataset
 from odise_cli.commands.evaluate import run_evaluate, self_check
-from odise_cli.config import EvaluateConfig
-from odise_cli.errors import MissingDataError, TryAgainError, UsageError
+from odise_cli.config import EvaluateConfig, Shard
+from odise_cli.errors import ImageError, MissingDataError, TryAgainError, UsageError
 from odise_cli.writers.finished_run import FinishedRun
 from odise_cli.writers.run_folder import RunFolder
 from tests.commands.truths import DATASET_NAMES, NUM_IMAGES, truth_run, write_dataset, write_truth
@@ -26,6 +26,7 @@ def evaluate(fields, **changes):
         EvaluateConfig(**{**fields, **changes}),
         on_notice=notices.append,
         on_progress=lambda *counts: progress.append(counts),
+        should_stop=lambda: False,
     )
     assert progress == [(n, 0, report.num_images) for n in range(1, report.num_images + 1)]
     assert list(report.notices) == notices
@@ -127,13 +128,48 @@ def test_predictions_of_another_kind_are_refused(tmp_path):
         evaluate(fields, predictions=tmp_path / "preds")
 
 
-def test_images_that_failed_are_refused_with_their_error(tmp_path):
-    fields = truth_run(tmp_path, "voc21", failing=(2, 3))
-    message = r"preds: 2 images of voc21 failed .* first is '2007_000001\.jpg' \(is truncated\)\."
-    with pytest.raises(UsageError, match=message):
-        evaluate(fields)
-    report, _ = evaluate(fields, limit=1)
+def test_images_that_failed_are_left_out_counted_and_named(tmp_path):
+    fields = truth_run(tmp_path, "label-png", failing=(2, 3))
+    report, notices = evaluate(fields)
+    # Sorted as a search for images would: a/0, a/2, b/1, b/3.
+    assert notices == [
+        f"{tmp_path / 'preds'}: 2 of 4 images of label-png failed and are left out of every "
+        "figure, the first is 'a/2.png': is truncated"
+    ]
+    assert report.failures == (("a/2.png", "is truncated"), ("b/1.png", "is truncated"))
+    assert (report.title, report.exit_code) == ("label-png: SUBSET of 2 of 4 images", 3)
+    assert report.to_json()["failures"][0] == {"name": "a/2.png", "error": "is truncated"}
     assert report.figures["mIoU"] == 100.0
+    whole, _ = evaluate(fields, limit=1)
+    assert (whole.failures, whole.exit_code) == ((), 0)
+
+
+def test_nothing_is_scored_where_all_images_failed(tmp_path):
+    fields = truth_run(tmp_path, "voc21", failing=(1, 2, 3, 4))
+    with pytest.raises(
+        ImageError, match=r"preds: all 4 images of voc21 failed, .* is '2007_000000"
+    ):
+        evaluate(fields)
+
+
+def test_a_shard_is_a_subset(tmp_path):
+    fields = truth_run(tmp_path, "label-png", failing=(1,))
+    report, notices = evaluate(fields, shard=Shard(index=2, count=2), limit=1)
+    assert report.title == "label-png: SUBSET of 1 of 4 images"
+    assert report.images["worst"][0]["name"] == "b/1.png"
+    assert ["3 predictions belong to no image" in notice for notice in notices] == [True]
+
+
+def test_asked_to_stop_there_is_no_report(tmp_path):
+    fields = truth_run(tmp_path, "voc21")
+    stopped = run_evaluate(
+        EvaluateConfig(**fields, out=tmp_path / "report"),
+        on_notice=lambda _: None,
+        on_progress=lambda *_: None,
+        should_stop=lambda: True,
+    )
+    assert stopped is None
+    assert not (tmp_path / "report").exists()
 
 
 def test_a_prediction_of_another_size_is_refused(tmp_path):
@@ -185,7 +221,7 @@ def test_other_synonyms_are_allowed_and_said(tmp_path):
         fields, vocab=("cat, kitten | id=3; sky | stuff id=300; door | id=7",)
     )
     assert report.figures["mIoU"] == 100.0
-    assert ["1 categories ('cat') have other synonyms" in notice for notice in notices] == [True]
+    assert ["1 categories ('cat') have other words" in notice for notice in notices] == [True]
 
 
 def test_the_report_states_its_protocol(tmp_path):
@@ -260,17 +296,6 @@ def test_seen_and_unseen_categories_stand_apart(tmp_path):
         "num_with_truth": 0,
         "mIoU": None,
     }
-
-
-def test_without_predictions_the_two_commands_are_given(tmp_path):
-    fields = write_dataset(tmp_path, "ade20k")
-    with pytest.raises(UsageError) as info:
-        evaluate(fields)
-    images = tmp_path / "ADEChallengeData2016/images/validation"
-    assert str(info.value).splitlines()[1:] == [
-        f"  odise segment {images} --vocab ade150 --write panoptic,instances,semantic --out preds",
-        f"  odise evaluate --dataset ade20k --data {tmp_path} --predictions preds",
-    ]
 
 
 def test_the_self_check_of_a_dataset(tmp_path):

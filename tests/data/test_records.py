@@ -166,3 +166,12 @@ def test_no_output_file_is_in_the_place_of_a_folder(names: list[str]) -> None:
     files = {f"{record.stem}.png".casefold() for record in make(*names)}
     folders = {str(parent) for file in files for parent in Path(file).parents}
     assert not files & folders
+
+
+def test_a_data_set_s_own_ids_win() -> None:
+    paths = [ROOT / "7.jpg", ROOT / "8.jpg"]
+    records = make_records(paths, ROOT, image_ids=[501, 502])
+    assert [record.image_id for record in records] == [501, 502]
+    known = {"7.jpg": (501, "7")}
+    records = make_records(paths, ROOT, known=known, image_ids=[501, 502])
+    assert [record.image_id for record in records] == [501, 502]

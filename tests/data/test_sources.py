@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odise_cli.data.sources import SourceList, find_images
+from odise_cli.data.sources import SourceList, find_images, listed_images
 from odise_cli.errors import NoImagesError, UsageError
 
 
@@ -342,3 +342,12 @@ def test_order_of_sources_does_not_matter(
         (top / name).touch()
     sources = [f"{top}/{source}" for source in order[:num_sources]]
     assert find_images(sources) == find_images(sorted(sources))
+
+
+def test_images_that_somebody_else_has_listed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images = listed_images(Path("imgs"), ["b.jpg", "a/c.jpg"], image_ids=[5, 3])
+    assert images.root == tmp_path / "imgs"
+    assert images.paths == (tmp_path / "imgs/b.jpg", tmp_path / "imgs/a/c.jpg")
+    assert (images.image_ids, images.num_skipped_files) == ((5, 3), 0)
+    assert listed_images(tmp_path, ["b.jpg"]).image_ids is None

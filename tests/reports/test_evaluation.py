@@ -98,6 +98,7 @@ def test_the_schema_of_the_json_is_stable():
         "images",
         "protocol",
         "notices",
+        "failures",
         "categories",
     ]
     assert document["schema"] == "odise-evaluation/1"

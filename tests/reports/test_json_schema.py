@@ -48,10 +48,12 @@ def documents(tmp_path_factory):
     found = [example_report().to_json()]
     for name in ("ade20k", "voc21", "label-png"):
         folder = tmp_path_factory.mktemp(name)
+        failing = (2,) if name == "label-png" else ()
         run_evaluate(
-            EvaluateConfig(**truth_run(folder, name), out=folder / "report"),
+            EvaluateConfig(**truth_run(folder, name, failing=failing), out=folder / "report"),
             on_notice=[].append,
             on_progress=lambda *_: None,
+            should_stop=lambda: False,
         )
         found.append(json.loads((folder / "report/report.json").read_text()))
     return found

@@ -131,7 +131,6 @@ def open_ade20k_full(data: Path, categories: Sequence[Category]) -> Dataset:
         num_published_images=NUM_IMAGES,
         outputs=("semantic",),
         images=images,
-        image_pattern="**/*.jpg",
         max_short_side_px=MAX_SHORT_SIDE_PX,
     )
 

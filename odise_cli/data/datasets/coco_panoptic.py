@@ -52,12 +52,10 @@ def open_coco_panoptic(
     entries = entries_by_name(document, where=annotations)
     _refuse_images_without_entry(document, entries, where=annotations)
     files = {name: masks / entry["file_name"] for name, entry in entries.items()}
-    index_of_id = {category.id: index for index, category in enumerate(categories)}
+    index_of = {category.id: index for index, category in enumerate(categories)}
 
     def read(name: str) -> Labels:
-        return read_labels(
-            files[name], entries[name]["segments_info"], index_of_id, where=annotations
-        )
+        return read_labels(files[name], entries[name]["segments_info"], index_of, where=annotations)
 
     return Dataset(
         categories=tuple(categories),
@@ -75,6 +73,7 @@ def open_coco_panoptic(
         num_published_images=num_published_images,
         outputs=("panoptic", "instances", "semantic"),
         images=images,
+        image_ids={name: entry["image_id"] for name, entry in entries.items()},
     )
 
 

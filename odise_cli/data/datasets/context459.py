@@ -78,7 +78,6 @@ def open_context459(data: Path, categories: Sequence[Category]) -> Dataset:
         num_published_images=NUM_IMAGES,
         outputs=("semantic",),
         images=images,
-        image_list=root / LIST,
     )
 
 

@@ -98,7 +98,6 @@ def _open_maps(root: Path, categories: Sequence[Category]) -> Dataset:
         num_published_images=NUM_IMAGES,
         outputs=("semantic",),
         images=root / "JPEGImages",
-        image_list=root / LIST,
     )
 
 
@@ -130,7 +129,6 @@ def _open_json(root: Path, categories: Sequence[Category]) -> Dataset:
         num_published_images=NUM_IMAGES,
         outputs=("semantic",),
         images=root / "JPEGImages",
-        image_list=root / LIST,
     )
 
 

@@ -34,7 +34,7 @@ class Dataset:
     outputs: tuple[str, ...]
     """The outputs of a segmentation that there is ground truth for: panoptic, instances …"""
     images: Path | None
-    """The folder of the images; None if it is unknown: scoring needs none."""
+    """The folder that `image_names` are relative to; None if it is unknown: scoring needs none."""
     frequencies: tuple[str, ...] | None = None
     """Of each category: rare "r", common "c" or frequent "f". Such datasets are federated: an
     image is judged by the categories that it has, or is known not to have. None: by all."""
@@ -45,10 +45,8 @@ class Dataset:
     max_short_side_px: int | None = None
     """Images and labels are shrunk to this before anything else, by the benchmark's protocol;
     `read` gives labels of that size. None: nothing is."""
-    image_pattern: str | None = None
-    """Which files below `images` they are, where the folder holds other pictures too."""
-    image_list: Path | None = None
-    """A file of the images' stems, a line each, where their folder holds others too."""
+    image_ids: Mapping[str, int] | None = None
+    """The dataset's own id of each image by name; None where it has none but the names."""
 
 
 def find_folder(data: Path, name: str, *, marker: str, origin: str) -> Path:

@@ -67,5 +67,4 @@ def open_voc(data: Path, categories: Sequence[Category]) -> Dataset:
         num_published_images=NUM_IMAGES,
         outputs=("semantic",),
         images=images,
-        image_list=root / _LIST,
     )

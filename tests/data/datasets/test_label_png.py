@@ -43,3 +43,27 @@ def test_void_cannot_be_a_category(tmp_path):
 def test_a_folder_without_maps(tmp_path):
     with pytest.raises(MissingDataError, match="none: holds no PNG file"):
         open_label_png(tmp_path / "none", CATEGORIES, void=[255])
+
+
+def test_images_are_those_of_the_same_path_but_for_the_suffix(tmp_path):
+    write_label_pngs(tmp_path / "masks", [3], 3)
+    images = tmp_path / "imgs"
+    for name in ("a/0.jpg", "a/2.JPEG", "a/other.jpg", "b/1.txt"):
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        (images / name).write_bytes(b"")
+    dataset = open_label_png(tmp_path / "masks", CATEGORIES, void=[255], images=images)
+    assert dataset.image_names == ("a/0.jpg", "a/2.JPEG", "b/1.png")
+    assert dataset.images == images
+    count = dataset.counts[-1]
+    assert (count.what, count.found, count.missing) == ("images in imgs/", 2, ("b/1.*",))
+    assert (dataset.read("a/2.JPEG").semantic_HW == 0).all()
+    (images / "a/0.png").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"imgs: 'a/0.jpg' and 'a/0.png' are both images of .*a/0"):
+        open_label_png(tmp_path / "masks", CATEGORIES, void=[255], images=images)
+
+
+def test_images_may_lie_beside_their_label_maps(tmp_path):
+    write_label_pngs(tmp_path, [3], 1)
+    (tmp_path / "a/0.jpg").write_bytes(b"")
+    dataset = open_label_png(tmp_path, CATEGORIES, void=[255], images=tmp_path)
+    assert dataset.image_names == ("a/0.jpg",)
