@@ -30,7 +30,8 @@ _CONFIG = ModelConfig(
     long_side=128,
     crop_size=64,
     mask_generator=MaskGeneratorConfig(
-        feature_channels=128,
+        # Groups of one channel would normalise the coarsest tap, a single pixel here, to noise.
+        feature_channels=256,
         hidden_dim=32,
         num_queries=12,
         encoder_layers=1,

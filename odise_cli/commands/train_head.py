@@ -38,6 +38,7 @@ from odise_cli.placement import Placement
 from odise_cli.recipe.schema import Recipe
 from odise_cli.training.batches import open_batches
 from odise_cli.training.criterion import Criterion
+from odise_cli.training.feature_cache import cache_features
 from odise_cli.training.loop import Task
 from odise_cli.training.new_head import initialise_head
 from odise_cli.training.objective import TrainingObjective
@@ -51,6 +52,7 @@ from odise_cli.vocabulary.vocabulary import Vocabulary
 
 _BASES = {"label": PUBLISHED_LABEL, "caption": PUBLISHED_CAPTION}
 _CROPS_PER_RECOMPUTATION = 4
+_FEATURES_FOLDER = "features"
 _NOISE = 42
 """Seed of the diffusion model's fixed noise; the published one, and that of `odise segment`."""
 
@@ -132,6 +134,8 @@ def build_head_task(
     )
     if recipe.freeze_captioner:
         model.captioner.requires_grad_(False)
+    if recipe.cache_features:
+        cache_features(model.diffusion, config.out / _FEATURES_FOLDER)
     samples, validation, num_images = parts.samples, parts.validation, placement.batch_size
     return Task(
         objective=objective,
@@ -179,6 +183,11 @@ def _model_config(recipe: Recipe, base: ModelConfig, vocabulary: Vocabulary) -> 
 
 def _open_samples(config: TrainConfig, vocabulary: Vocabulary) -> CocoPanopticSamples:
     data, needs_captions = config.recipe.data, config.recipe.supervision == "caption"
+    if data.dataset == "world":
+        raise UsageError(
+            "data.dataset: 'world' cannot be drawn by this command yet. Expected 'coco' or "
+            "'coco-panoptic'. Give another recipe."
+        )
     if data.dataset == "coco":
         return open_coco_train(config.data, vocabulary.categories, with_captions=needs_captions)
     return open_coco_panoptic_samples(

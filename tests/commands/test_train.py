@@ -131,6 +131,20 @@ def test_recomputed_activations_give_the_same_run(config_of):
         assert one == pytest.approx(other, rel=1e-4)
 
 
+def test_cached_features_give_the_same_run(config_of):
+    settings = {"steps": 5, "freeze_captioner": True}
+    computed, cached = (
+        config_of("computed", **settings),
+        config_of("cached", **settings, cache_features=True),
+    )
+    train(computed)
+    train(cached)
+    # Five images of one crop each; ten were seen.
+    assert len(list((cached.out / "features").iterdir())) == 5
+    for one, other in zip(metrics(computed.out), metrics(cached.out), strict=True):
+        assert one == pytest.approx(other, rel=1e-3)
+
+
 def test_the_plan(config_of):
     config = config_of(steps=10, images_per_pass=1, settings=["validation.every=5"])
     plan = plan_train(config)

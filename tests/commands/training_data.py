@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 VOCAB = "square | id=1 color=#ff0000; door | id=2 color=#00ff00; sky | stuff id=3"
+_CAPTIONS = ("A red square in the sky.", "Two green doors.", "A kite above a house.")
 _COLOURS = {1: (220, 40, 40), 2: (40, 200, 60), 3: (120, 160, 230)}
 
 
@@ -41,7 +42,7 @@ def write_training_set(folder: Path, num_images: int, size: tuple[int, int] = (6
                 "segments_info": [s for s in segments if s["id"] in present],
             }
         )
-        captions.append({"image_id": number, "id": number, "caption": "A red square in the sky."})
+        captions.append({"image_id": number, "id": number, "caption": _CAPTIONS[number % 3]})
     categories = [
         {"id": 1, "name": "square", "isthing": 1},
         {"id": 2, "name": "door", "isthing": 1},
