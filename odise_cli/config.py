@@ -239,6 +239,37 @@ class TrainConfig:
     """Say what would be done and leave."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DrawConfig:
+    """Everything `odise draw` was asked to do."""
+
+    out: Path
+    """An empty or new folder."""
+    scenes: int = 500
+    """How many."""
+    size: tuple[int, int] = (256, 256)
+    """(height, width) of every picture, pixels."""
+    seed: int = 1000
+    """Another seed is another world; the bundled model was trained on seeds below 100."""
+    close_up: float = 0.0
+    """Share of pictures that show a part of their scene around one thing."""
+    only_seen: bool = False
+    """Draw nothing that the bundled model's head was not taught."""
+
+    def __post_init__(self) -> None:
+        if self.scenes < 1:
+            raise UsageError(f"--scenes: {self.scenes} is too small. Expected at least 1.")
+        if self.seed < 0:
+            raise UsageError(f"--seed: {self.seed} is negative. Expected 0 or more.")
+        if not all(64 <= side <= 4096 for side in self.size):
+            raise UsageError(
+                f"--size: {self.size[0]}x{self.size[1]} cannot be drawn. "
+                "Expected sides of 64 to 4096 pixels. Try --size 512x512."
+            )
+        if not 0.0 <= self.close_up <= 1.0:
+            raise UsageError(f"--close-up: {self.close_up} is no share. Expected 0 to 1.")
+
+
 def _check_member(flag: str, values: Sequence[str], allowed: Sequence[str]) -> None:
     for value in values:
         if value not in allowed:

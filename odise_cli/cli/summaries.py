@@ -11,6 +11,7 @@ from odise_cli.reports.segmentation import SegmentPlan, SegmentReport
 from odise_cli.reports.training import TrainPlan, TrainReport
 
 if TYPE_CHECKING:
+    from odise_cli.commands.draw import DrawReport
     from odise_cli.commands.merge import MergeReport
     from odise_cli.commands.models import ModelStatus
     from odise_cli.commands.vocab import VocabularySummary
@@ -97,6 +98,16 @@ def merge_report_text(report: "MergeReport") -> str:
     if report.num_failed:
         text += f", {report.num_failed} without (listed in {report.out / 'failures.txt'})"
     return f"{text}\nresults: {report.out}"
+
+
+def draw_report_text(report: "DrawReport") -> str:
+    """What `odise draw` says at the end."""
+    return (
+        f"{_count(report.num_scenes, 'scene')}, {_count(report.num_segments, 'segment')}\n"
+        f"images:      {report.out / 'images'}\n"
+        f"annotations: {report.out / 'panoptic.json'} (masks in {report.out / 'panoptic'})\n"
+        f"captions:    {report.out / 'captions.json'}"
+    )
 
 
 def evaluation_text(report: EvaluationReport) -> str:

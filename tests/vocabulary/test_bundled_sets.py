@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from odise_cli.data.world.concepts import CONCEPTS
+from odise_cli.data.world.dataset import category_of
 from odise_cli.structures import Category
 from odise_cli.vocabulary.colors import automatic_color
 from odise_cli.vocabulary.loader import load_vocabulary
@@ -68,7 +70,7 @@ def test_the_readme_counts_right():
     rows = re.findall(
         r"^\| `(\w+)` \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|", README.read_text(), re.M
     )
-    assert {row[0] for row in rows} == set(FACTS)
+    assert {row[0] for row in rows} == {*FACTS, "world48"}
     for name, *numbers in rows:
         loaded = categories(name)
         counts = len(loaded), sum(c.isthing for c in loaded), sum(len(c.words) for c in loaded)
@@ -88,3 +90,8 @@ def test_the_example_of_the_readme_is_read(tmp_path: Path):
         True,
     )
     assert (sky.id, sky.isthing, sky.color) == (12, False, (63, 160, 255))
+
+
+def test_the_world_s_words_are_those_of_its_concepts():
+    expected = [category_of(concept) for concept in CONCEPTS]
+    assert list(categories("world48")) == expected
