@@ -267,7 +267,9 @@ class DrawConfig:
                 "Expected sides of 64 to 4096 pixels. Try --size 512x512."
             )
         if not 0.0 <= self.close_up <= 1.0:
-            raise UsageError(f"--close-up: {self.close_up} is no share. Expected 0 to 1.")
+            raise UsageError(
+                f"--close-up: {self.close_up} is no share. Expected 0 to 1. Try --close-up 0.25."
+            )
 
 
 def _check_member(flag: str, values: Sequence[str], allowed: Sequence[str]) -> None:

@@ -191,21 +191,27 @@ class Brush:
         """Draw the pattern over a polygon that has just been drawn."""
         left, top = math.floor(min(xs)), math.floor(min(ys))
         width, height = math.ceil(max(xs)) - left + 1, math.ceil(max(ys)) - top + 1
+        # In a picture taken from near, a polygon may be a hundred times as large as the canvas.
+        first_x, last_x = max(0, -left), min(width, self.canvas.rgb.width - left)
+        first_y, last_y = max(0, -top), min(height, self.canvas.rgb.height - top)
+        if last_x <= first_x or last_y <= first_y:
+            return
+        mask = Image.new("L", (width, height))
+        outline = [c for px, py in zip(xs, ys, strict=True) for c in (px - left, py - top)]
+        ImageDraw.Draw(mask).polygon(outline, fill=255)
+        visible = np.asarray(mask.crop((first_x, first_y, last_x, last_y)))
         period = max(4.0, 0.2 * self.height * self.canvas.scale)
-        y, x = np.ogrid[:height, :width]
+        y, x = np.ogrid[first_y:last_y, first_x:last_x]
         if self.look.pattern == "striped":
-            marks = np.broadcast_to(x % period < period / 2, (height, width))
+            marks = np.broadcast_to(x % period < period / 2, visible.shape)
         elif self.look.pattern == "dotted":
             shift = period / 2 * (y // (period / 2) % 2)
             dx, dy = (x + shift) % period - period / 2, y % (period / 2) - period / 4
             marks = dx**2 + dy**2 < (0.19 * period) ** 2
         else:
             marks = (x // (period / 2) + y // (period / 2)) % 2 == 0
-        mask = Image.new("L", (width, height))
-        outline = [c for px, py in zip(xs, ys, strict=True) for c in (px - left, py - top)]
-        ImageDraw.Draw(mask).polygon(outline, fill=255)
-        inside = np.asarray(mask) * marks
-        self.canvas.rgb.paste(contrasting(color), (left, top), Image.fromarray(inside))
+        place = (left + first_x, top + first_y)
+        self.canvas.rgb.paste(contrasting(color), place, Image.fromarray(visible * marks))
 
 
 def toned(color: Rgb, factor: float) -> Rgb:

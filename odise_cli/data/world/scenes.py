@@ -127,7 +127,8 @@ def plan_scene(
     Args:
         rng: decides everything.
         aspect: width over height.
-        without: names of concepts that must not occur.
+        without: names of concepts that must not occur; not the sky, nor all walls or floors, nor
+            more than two grounds.
         close_up: probability that the picture shows a part of the scene around one thing.
     """
     is_room = rng.random() < 0.36

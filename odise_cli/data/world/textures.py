@@ -112,11 +112,24 @@ def _brick_wall(rng: np.random.Generator, side_px: int) -> NDArray[np.float64]:
 def _stone_wall(rng: np.random.Generator, side_px: int) -> NDArray[np.float64]:
     y, x = _axes(side_px)
     stones = rng.random((70, 2)) * (1.0, 1.0)
-    # Distances to the nearest and the next stone: their difference vanishes in the joints.
+    shades = 0.14 * rng.standard_normal(len(stones))
+    # In strips: the distances of all pixels from all stones would take gigabytes.
+    strips = np.array_split(y, -(-side_px // 32))
+    return np.concatenate([_stones(strip, x, stones, shades) for strip in strips])
+
+
+def _stones(
+    y: NDArray[np.float64],
+    x: NDArray[np.float64],
+    stones: NDArray[np.float64],
+    shades: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Rows of a wall of stones [S, 2], each with its shade [S]."""
     distances = np.hypot(y[..., None] - stones[:, 0], x[..., None] - stones[:, 1])
     nearest = distances.argmin(-1)
+    tone = 1.0 + shades[nearest]
+    # The nearest and the next stone: the difference of the distances vanishes in the joints.
     two = np.partition(distances, 1, axis=-1)[..., :2]
-    tone = 1.0 + 0.14 * rng.standard_normal(len(stones))[nearest]
     return np.where(two[..., 1] - two[..., 0] < 0.011, 0.6, tone)
 
 
