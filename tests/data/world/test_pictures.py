@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from odise_cli.data.world.concepts import CONCEPTS
+from odise_cli.data.world.pictures import Pictures, draw_pictures
+from odise_cli.data.world.render import SceneSegment, render
+from odise_cli.data.world.scenes import plan_scene
+from tests.data.world.sentences import mentions
+
+CONCEPT = {concept.name: concept for concept in CONCEPTS}
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Pictures:
+    # More than one process's portion.
+    return draw_pictures(66, side_px=64, seed=31, close_up=0.4, num_workers=2)
+
+
+def test_scenes_are_those_of_the_seed_whoever_draws_them(pictures):
+    assert len(pictures) == 66
+    assert pictures.images_NHW3.shape == (66, 64, 64, 3)
+    for number in (0, 40, 63, 64, 65):
+        rng = np.random.default_rng([31, number])
+        scene = render(plan_scene(rng, close_up=0.4), (64, 64), rng)
+        assert np.array_equal(pictures.images_NHW3[number], scene.image_HW3)
+        assert np.array_equal(pictures.numbers_NHW[number], scene.numbers_HW)
+        assert pictures.segments[number] == scene.segments
+
+
+def test_the_number_of_workers_changes_nothing(pictures):
+    alone = draw_pictures(4, side_px=64, seed=31, close_up=0.4, num_workers=1)
+    assert np.array_equal(alone.images_NHW3, pictures.images_NHW3[:4])
+    assert np.array_equal(alone.numbers_NHW, pictures.numbers_NHW[:4])
+    assert alone.segments == pictures.segments[:4]
+
+
+def test_the_largest_window_is_the_scene_or_its_mirror_image(pictures):
+    seen = set()
+    for draw in range(12):
+        image, caption = pictures.window(3, np.random.default_rng(draw), side_px=64, min_scale=1.0)
+        scene = pictures.images_NHW3[3]
+        is_mirrored = np.array_equal(image, scene[:, ::-1])
+        assert is_mirrored or np.array_equal(image, scene)
+        assert all(mention.fits(pictures.segments[3]) for mention in mentions(caption))
+        seen.add(is_mirrored)
+    assert seen == {True, False}
+
+
+def test_a_window_follows_from_its_draws(pictures):
+    for index in range(3):
+        one, other = (
+            pictures.window(index, np.random.default_rng(index), side_px=48, min_scale=0.4)
+            for _ in range(2)
+        )
+        assert one[0].shape == (48, 48, 3)
+        assert one[0].dtype == np.uint8
+        assert np.array_equal(one[0], other[0])
+        assert one[1] == other[1]
+
+
+@pytest.fixture
+def quarters() -> Pictures:
+    """Four pieces of stuff, three of which have a channel of the picture for themselves."""
+    numbers = np.ones((1, 64, 64), np.uint8)
+    numbers[:, :32, 32:], numbers[:, 32:, :32], numbers[:, 32:, 32:] = 2, 3, 4
+    images = np.stack([255 * (numbers == number) for number in (1, 2, 3)], axis=-1)
+    segments = tuple(
+        SceneSegment(
+            number=number,
+            concept=CONCEPT[name],
+            color_name="",
+            pattern="plain",
+            area_px=1024,
+        )
+        for number, name in enumerate(("sky", "grass", "water", "road"), start=1)
+    )
+    return Pictures(images_NHW3=images.astype(np.uint8), numbers_NHW=numbers, segments=(segments,))
+
+
+def test_a_caption_speaks_only_of_what_its_window_shows(quarters):
+    num_partial, said = 0, set()
+    for draw in range(300):
+        rng = np.random.default_rng([32, draw])
+        image, caption = quarters.window(0, rng, side_px=32, min_scale=0.3)
+        red, green, blue = image.reshape(-1, 3).mean(axis=0) / 255
+        shares = {"sky": red, "grass": green, "water": blue, "road": 1 - red - green - blue}
+        found = {mention.concept for mention in mentions(caption)}
+        assert found
+        # A caption may speak of what fills 1.2 % of the window; resizing shifts edges a little.
+        assert min(shares[name] for name in found) > 0.008
+        num_partial += min(shares.values()) < 0.001
+        said |= found
+    assert num_partial > 30
+    assert said == set(shares)
+
+
+def test_what_is_hardly_visible_is_not_spoken_of(quarters):
+    # 4 x 4 of 64 x 64 pixels are 0.4 %.
+    numbers = np.ones_like(quarters.numbers_NHW)
+    numbers[:, :4, :4] = 2
+    pictures = Pictures(
+        images_NHW3=quarters.images_NHW3, numbers_NHW=numbers, segments=quarters.segments
+    )
+    for draw in range(60):
+        _, caption = pictures.window(0, np.random.default_rng(draw), side_px=64, min_scale=1.0)
+        assert {mention.concept for mention in mentions(caption)} == {"sky"}
