@@ -21,6 +21,8 @@ DATASETS = (
     "context459",
     "cityscapes",
     "mapillary",
+    "lvis",
+    "uvo",
     "coco-panoptic",
     "label-png",
 )

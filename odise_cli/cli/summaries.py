@@ -113,7 +113,9 @@ def draw_report_text(report: "DrawReport") -> str:
 def evaluation_text(report: EvaluationReport) -> str:
     """What `odise evaluate` says at the end: figures in percent, and how they were measured."""
     lines = [report.title, "", *_table_lines(*report.headline_table())]
-    lines += ["", *_table_lines(*report.split_table()), "", *report.protocol_lines()]
+    if report.seen_split:
+        lines += ["", *_table_lines(*report.split_table())]
+    lines += ["", *report.protocol_lines()]
     if report.out is not None:
         names = ("report.json", "report.md", "report.html")
         lines.append(f"reports: {', '.join(str(report.out / name) for name in names)}")

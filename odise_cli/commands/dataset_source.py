@@ -15,7 +15,9 @@ from odise_cli.data.datasets.context59 import open_context59
 from odise_cli.data.datasets.context459 import open_context459
 from odise_cli.data.datasets.dataset import Dataset
 from odise_cli.data.datasets.label_png import open_label_png
+from odise_cli.data.datasets.lvis import open_lvis
 from odise_cli.data.datasets.mapillary import open_mapillary
+from odise_cli.data.datasets.uvo import open_uvo
 from odise_cli.data.datasets.voc import open_voc
 from odise_cli.errors import UsageError
 from odise_cli.structures import Category
@@ -33,8 +35,12 @@ _OWNED: Mapping[str, tuple[str, Callable[[Path, Sequence[Category]], Dataset]]] 
     "context459": ("context459", open_context459),
     "cityscapes": ("cityscapes19", open_cityscapes),
     "mapillary": ("mapillary65", open_mapillary),
+    "lvis": ("lvis1203", open_lvis),
+    "uvo": ("coco133", open_uvo),
 }
 """The vocabulary and the reader of each dataset that has an owner."""
+_ANY_WORDS = ("uvo",)
+"""Datasets that have no categories: their vocabulary is what a model is asked to look for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +73,7 @@ def open_dataset(config: EvaluateConfig) -> DatasetSource:
     specs = config.vocab or (own or str(config.annotations),)
     vocabulary, _ = load_vocabulary(specs)
     own_categories = vocabulary.categories
-    if own is not None and config.vocab:
+    if own is not None and config.vocab and config.dataset not in _ANY_WORDS:
         own_categories = load_vocabulary([own])[0].categories
         vocabulary = _in_order_of(own_categories, vocabulary, dataset=config.dataset)
     categories = vocabulary.categories

@@ -11,18 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from odise_cli.commands.dataset_source import DatasetSource, open_dataset
-from odise_cli.commands.evaluation_figures import Scorers
+from odise_cli.commands.evaluation_figures import Scorers, scorers_for
 from odise_cli.commands.evaluation_pictures import draw_pictures
 from odise_cli.commands.label_pairs import pair_reader, read_pairs
 from odise_cli.config import EvaluateConfig
 from odise_cli.errors import ImageError, MissingDataError, UsageError
-from odise_cli.evaluation.average_precision import AveragePrecision
-from odise_cli.evaluation.mean_iou import MeanIoU
 from odise_cli.evaluation.pairing import ImagePair, Pairing, check_same_categories, pair_images
-from odise_cli.evaluation.panoptic_quality import PanopticQuality
 from odise_cli.evaluation.published import PUBLISHED
 from odise_cli.evaluation.seen import is_seen_by_exact_name, is_seen_by_normalised_name
 from odise_cli.reports.evaluation import MEASURES, EvaluationReport, SelfCheckReport
@@ -126,9 +121,10 @@ def _pair_images(source: DatasetSource, run: FinishedRun, names: Sequence[str]) 
         UsageError: other words than the dataset's, or an image without a prediction.
     """
     folder = str(run.path)
-    check_same_categories(
-        source.vocabulary.categories, run.run.categories(), dataset=source.name, folder=folder
-    )
+    if not source.dataset.is_class_agnostic:
+        check_same_categories(
+            source.vocabulary.categories, run.run.categories(), dataset=source.name, folder=folder
+        )
     return pair_images(names, list(run.rows), dataset=source.name, folder=folder)
 
 
@@ -168,14 +164,7 @@ def _scorers(source: DatasetSource, run: FinishedRun) -> tuple[Scorers, list[str
             f"truth. Expected {' or '.join(possible)}. Segment again with --write "
             f"{','.join(possible)}."
         )
-    categories = source.vocabulary.categories
-    is_thing = np.array([category.isthing for category in categories], bool)
-    scorers = Scorers(
-        is_thing=is_thing,
-        panoptic=PanopticQuality(len(categories)) if "panoptic" in measured else None,
-        instances=AveragePrecision(is_thing) if "instances" in measured else None,
-        semantic=MeanIoU(len(categories)) if "semantic" in measured else None,
-    )
+    scorers = scorers_for(source.dataset, source.vocabulary.categories, measured)
     return scorers, [
         f"{MEASURES[name]} is not measured: {run.path} holds no {name} (--write {name})."
         for name in possible
@@ -203,8 +192,8 @@ def _notices(
             f"scored ({pairing.unused_names[0]!r}) and are left out."
         )
     words = {category.id: category.words for category in source.own_categories}
-    changed = [c.name for c in run.run.categories() if set(c.words) != set(words[c.id])]
-    if changed:
+    changed = [c.name for c in run.run.categories() if set(c.words) != set(words.get(c.id, ()))]
+    if changed and not source.dataset.is_class_agnostic:
         notices.append(
             f"{run.path}: {len(changed):,} categories ({changed[0]!r}) have other words than "
             f"the vocabulary of {source.name}: figures do not compare with published ones."
@@ -225,7 +214,7 @@ def _report(
     scores = scorers.compute()
     categories = source.vocabulary.categories
     training = load_vocabulary([_TRAINING_VOCABULARY])[0].categories
-    split = {}
+    split: dict[str, dict[str, dict[str, float | int | None]]] = {}
     for name, is_seen in (
         ("exact_name", is_seen_by_exact_name(categories, training)),
         ("normalised_name", is_seen_by_normalised_name(categories, training)),
@@ -245,7 +234,7 @@ def _report(
         num_dataset_images=dataset.num_published_images or len(dataset.image_names),
         figures=scores.figures(),
         published=PUBLISHED.get(source.name, {}),
-        seen_split=split,
+        seen_split={} if dataset.is_class_agnostic else split,
         categories=scores.category_rows(categories),
         without_truth=scores.without_truth(categories),
         confusions=scores.confusion_rows(categories),
@@ -286,7 +275,11 @@ def _protocol(config: EvaluateConfig, source: DatasetSource, run: FinishedRun) -
             "PQ": "COCO panoptic API: IoU > 0.5, void out of the union, predictions mostly on "
             "void or crowd dropped; a category with false positives alone counts as 0, and is "
             "left out of PQ_with_truth",
-            "mAP": "pycocotools, masks, at most 100 detections of an image and category, things",
+            "mAP": "pycocotools, masks, at most 100 detections of an image and category, things"
+            if source.dataset.frequencies is None
+            else "the rules of LVIS (federated), masks, at most 300 detections of an image",
+            "AR@100": "whatever instances are called (useCats 0 in pycocotools), masks of things, "
+            "at most 100 detections of an image",
             "mIoU": "one confusion matrix over all images, categories with ground truth",
         },
     }

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from odise_cli.data.datasets.dataset import Dataset
 from odise_cli.evaluation.average_precision import (
     AveragePrecision,
     PrecisionScores,
     mean_precision,
     thing_instances,
 )
+from odise_cli.evaluation.average_recall import AverageRecall, RecallScores
 from odise_cli.evaluation.confusions import costliest_pixels, costliest_segments
+from odise_cli.evaluation.federated_precision import FederatedPrecision
 from odise_cli.evaluation.mean_iou import MeanIoU, SemanticScores
 from odise_cli.evaluation.panoptic_quality import PanopticQuality, PanopticScores
 from odise_cli.evaluation.ranking import ImageRanking, Ranking
@@ -38,8 +41,11 @@ class Scorers:
     is_thing: NDArray[np.bool_]
     """[K] of the dataset's categories."""
     panoptic: PanopticQuality | None
-    instances: AveragePrecision | None
+    instances: AveragePrecision | FederatedPrecision | None
     semantic: MeanIoU | None
+    recall: AverageRecall | None = None
+    frequencies: tuple[str, ...] | None = None
+    """[K] "r", "c" or "f", where categories are told apart by it."""
     ranking: ImageRanking = field(default_factory=lambda: ImageRanking(NUM_RANKED_IMAGES))
     """Images by the PQ that each has alone; by mIoU where there is no PQ."""
 
@@ -55,14 +61,26 @@ class Scorers:
             self.panoptic.merge(panoptic)
             quality = panoptic.compute().average(everything).pq
         self.ranking.update(image, quality)
-        if self.instances is not None:
-            assert predicted.instances is not None
-            true_instances = (
-                thing_instances(truth, self.is_thing)
-                if truth.instances is None
-                else truth.instances
+        if self.instances is not None or self.recall is not None:
+            self._update_instances(image, truth, predicted)
+
+    def _update_instances(self, image: int, truth: Labels, predicted: Labels) -> None:
+        assert predicted.instances is not None
+        instances = truth.instances
+        if instances is None:
+            instances = thing_instances(truth, self.is_thing)
+        if isinstance(self.instances, FederatedPrecision):
+            self.instances.update(
+                image,
+                instances,
+                predicted.instances,
+                absent=truth.absent_categories,
+                incomplete=truth.incomplete_categories,
             )
-            self.instances.update(image, true_instances, predicted.instances)
+        elif self.instances is not None:
+            self.instances.update(image, instances, predicted.instances)
+        if self.recall is not None:
+            self.recall.update(image, instances, predicted.instances)
 
     def compute(self) -> "Scores":
         """The scores of the images so far."""
@@ -71,8 +89,38 @@ class Scorers:
             panoptic=self.panoptic.compute() if self.panoptic else None,
             instances=self.instances.compute() if self.instances else None,
             semantic=self.semantic.compute() if self.semantic else None,
+            recall=self.recall.compute() if self.recall else None,
+            frequencies=self.frequencies,
             ranking=self.ranking.compute(),
         )
+
+
+def scorers_for(
+    dataset: Dataset, categories: Sequence[Category], measured: Sequence[str]
+) -> Scorers:
+    """What a dataset's benchmark measures of some outputs.
+
+    Args:
+        dataset: the ground truth.
+        categories: its categories, in the words of the predictions.
+        measured: the outputs that there are predictions of.
+    """
+    is_thing = np.array([category.isthing for category in categories], bool)
+    instances: AveragePrecision | FederatedPrecision | None = None
+    if "instances" in measured and not dataset.is_class_agnostic:
+        instances = (
+            AveragePrecision(is_thing)
+            if dataset.frequencies is None
+            else FederatedPrecision(len(categories))
+        )
+    return Scorers(
+        is_thing=is_thing,
+        panoptic=PanopticQuality(len(categories)) if "panoptic" in measured else None,
+        instances=instances,
+        semantic=MeanIoU(len(categories)) if "semantic" in measured else None,
+        recall=AverageRecall() if dataset.has_recall and "instances" in measured else None,
+        frequencies=dataset.frequencies,
+    )
 
 
 def panoptic_of(truth: Labels, predicted: Labels, num_categories: int) -> PanopticQuality:
@@ -101,6 +149,8 @@ class Scores:
     panoptic: PanopticScores | None = None
     instances: PrecisionScores | None = None
     semantic: SemanticScores | None = None
+    recall: RecallScores | None = None
+    frequencies: tuple[str, ...] | None = None
     ranking: Ranking = field(default_factory=lambda: Ranking(worst=(), best=()))
 
     @property
@@ -145,6 +195,17 @@ class Scores:
                 "AP_medium": mean_precision(scores.ap_medium),
                 "AP_large": mean_precision(scores.ap_large),
             }
+            if self.frequencies is not None:
+                for letter in "rcf":
+                    is_wanted = np.array([f == letter for f in self.frequencies])
+                    figures[f"AP_{letter}"] = mean_precision(scores.ap[is_wanted])
+        if self.recall is not None:
+            figures |= {
+                "AR@100": self.recall.ar,
+                "AR_small": self.recall.ar_small,
+                "AR_medium": self.recall.ar_medium,
+                "AR_large": self.recall.ar_large,
+            }
         if self.semantic is not None:
             figures |= {
                 "mIoU": self.semantic.mean_iou(np.ones_like(self.is_thing)),
@@ -166,7 +227,7 @@ class Scores:
         return {name: percent(value) for name, value in figures.items()}
 
     def category_rows(self, categories: Sequence[Category]) -> list[dict[str, Any]]:
-        """Every category's figures, by name."""
+        """Every category's figures, by name; no rows where nothing is measured by category."""
         columns: dict[str, NDArray[np.float64]] = {}
         if (panoptic := self.panoptic) is not None:
             columns |= {"PQ": panoptic.pq, "RQ": panoptic.rq}
@@ -175,6 +236,8 @@ class Scores:
             columns |= {"AP": self.instances.ap, "AP50": self.instances.ap50}
         if self.semantic is not None:
             columns |= {"IoU": self.semantic.iou, "accuracy": self.semantic.accuracy}
+        if not columns:
+            return []
         rows = []
         for index, category in enumerate(categories):
             row: dict[str, Any] = {

@@ -48,6 +48,8 @@ def pair_reader(
     """What reads ground truth and prediction of an image, from any thread."""
     ids = [category.id for category in run.run.categories()]
     index_of_id = {category.id: k for k, category in enumerate(source.vocabulary.categories)}
+    if source.dataset.is_class_agnostic:
+        index_of_id = dict.fromkeys(ids, 0)
 
     def read(pair: ImagePair) -> tuple[Labels, Labels]:
         truth = source.dataset.read(pair.name)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 if TYPE_CHECKING:  # `odise --help` reads this module, and has no time for numpy
     from odise_cli.structures import Count
 
+RECALL: Final = "AR@100"
+"""The figure of instances whatever they are called, where a benchmark has it."""
 MEASURES: Final = {"panoptic": "PQ", "instances": "mAP", "semantic": "mIoU"}
 """The headline figure of each kind of labels."""
 
@@ -126,8 +128,11 @@ class EvaluationReport:
             *(f"> {_markdown_text(notice)}" for notice in self.notices),
             _markdown_table(*self.headline_table()),
             self.published_note,
-            "## Seen and unseen in training",
-            _markdown_table(*self.split_table()),
+            *(
+                ("## Seen and unseen in training", _markdown_table(*self.split_table()))
+                if self.seen_split
+                else ()
+            ),
             "## Protocol",
             "\n".join(f"- {_markdown_text(line)}" for line in self.protocol_lines()),
         ]
@@ -144,7 +149,8 @@ class EvaluationReport:
                     f"## Images with the {side} {self.images['measure']} of their own",
                     _markdown_table(*self.image_table(side)),
                 ]
-        parts += ["## Categories", _markdown_table(*self.category_table())]
+        if self.categories:
+            parts += ["## Categories", _markdown_table(*self.category_table())]
         for measure, names in self.without_truth.items():
             if names:
                 listed = ", ".join(_markdown_text(name) for name in names)
@@ -263,7 +269,10 @@ class EvaluationReport:
             f"without ground truth ({name}): {len(names):,} categories"
             for name, names in self.without_truth.items()
         ]
-        lines += [f"{MEASURES[n]}: {protocol['rules'][MEASURES[n]]}" for n in self.without_truth]
+        measured = [MEASURES[name] for name in self.without_truth]
+        measured += [RECALL] if RECALL in self.figures else []
+        rules = protocol["rules"]
+        lines += [f"{name}: {rules[name]}" for name in measured if name in rules]
         return lines
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from odise_cli.reports.chart import Point, frequency_chart, mean_of_groups
 from odise_cli.reports.evaluation import (
     MEASURES,
+    RECALL,
     EvaluationReport,
     confusion_note,
     figure_text,
@@ -106,7 +107,7 @@ def _text(text: str) -> str:
 
 
 def _lead(report: EvaluationReport) -> str:
-    measured = ", ".join(MEASURES[name] for name in report.without_truth)
+    measured = ", ".join(MEASURES[name] for name in report.without_truth) or RECALL
     return _text(
         f"{measured} of the model {report.protocol['model']} on {report.num_images:,} images, "
         f"{report.protocol['num_categories']:,} categories. All figures are percentages."
@@ -184,8 +185,11 @@ def _figures(report: EvaluationReport) -> str:
             f'<dl class="tiles">\n{"".join(tiles)}\n</dl>',
             f'<div class="beside figures"><div>{_table(columns, rows)}</div>',
             f'<div><p class="note">{_text(report.published_note)}</p>',
-            "<h3>Seen and unseen in training</h3>",
-            _table(*report.split_table()),
+            *(
+                ("<h3>Seen and unseen in training</h3>", _table(*report.split_table()))
+                if report.seen_split
+                else ()
+            ),
             "</div></div>",
         )
     )
@@ -277,6 +281,8 @@ def _triple(name: str, pictures: Pictures) -> str:
 
 
 def _categories(report: EvaluationReport) -> str:
+    if not report.categories:
+        return ""
     names = [name for name in report.categories[0] if name not in ("id", "name", "isthing")]
     headers = [
         _header("id", "id", "The id in files", is_number=True),

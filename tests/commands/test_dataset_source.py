@@ -17,6 +17,8 @@ NUM_CATEGORIES = {
     "context459": 459,
     "cityscapes": 19,
     "mapillary": 65,
+    "lvis": 1203,
+    "uvo": 133,
     "coco-panoptic": 133,
     "label-png": 3,
 }

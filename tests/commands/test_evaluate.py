@@ -38,9 +38,20 @@ def test_ground_truth_against_itself_is_exactly_100(tmp_path, name):
     report, notices = evaluate(truth_run(tmp_path, name))
     measured = {figure: value for figure, value in report.figures.items() if value is not None}
     assert set(measured.values()) == {100.0}
-    assert "mIoU" in measured
-    if name in ("ade20k", "coco", "coco-panoptic"):
-        assert {"PQ", "PQ_things", "PQ_stuff", "mAP"} <= set(measured)
+    # As the design's table has it.
+    panoptic, precision = {"PQ", "PQ_things", "PQ_stuff"}, {"mAP", "AP50", "AP75"}
+    wanted = {
+        "ade20k": {*panoptic, *precision, "AR@100", "mIoU"},
+        "coco": {*panoptic, *precision, "mIoU"},
+        "coco-panoptic": {*panoptic, *precision, "mIoU"},
+        "cityscapes": {*panoptic, *precision, "mIoU"},
+        "mapillary": {*panoptic, "mIoU"},
+        "lvis": {*precision, "AP_r", "AP_c", "AP_f"},
+        "uvo": {"AR@100"},
+    }.get(name, {"mIoU"})
+    assert wanted <= set(measured)
+    for headline in ("PQ", "mAP", "mIoU", "AR@100", "AP_r"):
+        assert (headline in report.figures) == (headline in wanted)
     assert notices == []
     assert report.num_images == NUM_IMAGES
 

@@ -27,6 +27,7 @@ from tests.data.datasets.trees import (
     write_panoptic,
     write_voc,
 )
+from tests.data.datasets.trees_instances import write_lvis, write_uvo
 from tests.data.datasets.trees_semantic import (
     write_ade20k_full,
     write_context59,
@@ -44,6 +45,8 @@ _WRITERS = {
     "context459": write_context459,
     "cityscapes": write_cityscapes,
     "mapillary": write_mapillary,
+    "lvis": write_lvis,
+    "uvo": write_uvo,
 }
 DATASET_NAMES = (*_WRITERS, "coco-panoptic", "label-png")
 
@@ -99,12 +102,12 @@ def write_truth(
 
 def as_result(record: ImageRecord, labels: Labels, source: DatasetSource) -> ImageResult:
     is_thing = np.array([c.isthing for c in source.vocabulary.categories])
-    panoptic_HW, instances = labels.panoptic_HW, None
+    panoptic_HW, masks, instances = labels.panoptic_HW, labels.instances, None
     if panoptic_HW is None:
         panoptic_HW = np.zeros(labels.size, np.int32)
-    else:
-        masks = labels.instances
-        masks = thing_instances(labels, is_thing) if masks is None else masks
+    elif masks is None:
+        masks = thing_instances(labels, is_thing)
+    if masks is not None:
         masks = [mask for mask in masks if not mask.iscrowd]
         pixels = [coco_mask.decode(mask.rle).ravel() for mask in masks]
         height, width = labels.size

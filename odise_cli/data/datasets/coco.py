@@ -22,6 +22,7 @@ from pycocotools import mask as coco_mask
 
 from odise_cli.data.datasets.coco_panoptic import open_coco_panoptic
 from odise_cli.data.datasets.dataset import Dataset, count_files, find_folder, read_json, require
+from odise_cli.data.rle import check_rle
 from odise_cli.errors import UsageError
 from odise_cli.structures import Category, Count, InstanceMask, Labels
 
@@ -134,7 +135,7 @@ def annotation_to_mask(
     """One detection annotation; its segmentation is polygons, plain or compressed RLE.
 
     Raises:
-        UsageError: the category is unknown, or the mask has another size than the image.
+        UsageError: the category is unknown, or the mask is not one of the image's size.
     """
     if entry["category_id"] not in index_of_id:
         raise UsageError(
@@ -144,15 +145,16 @@ def annotation_to_mask(
     segmentation = entry["segmentation"]
     if isinstance(segmentation, list):
         rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))
-    elif isinstance(segmentation["counts"], list):
-        rle = coco_mask.frPyObjects(segmentation, *segmentation["size"])
     else:
-        rle = dict(segmentation)
-    if tuple(rle["size"]) != size:
-        raise UsageError(
-            f"{where}: the mask of annotation {entry['id']} is {tuple(rle['size'])} (height, "
-            f"width), its image is {size}. Expected the same size. Download the file again."
+        check_rle(
+            segmentation,
+            size,
+            what=f"{where}: the mask of annotation {entry['id']}",
+            advice="Download the file again.",
         )
+        rle = dict(segmentation)
+        if isinstance(segmentation["counts"], list):
+            rle = coco_mask.frPyObjects(segmentation, *size)
     return InstanceMask(
         category=index_of_id[entry["category_id"]],
         rle=rle,

@@ -29,6 +29,7 @@ from odise_cli.data.datasets.dataset import (
 )
 from odise_cli.data.label_images import read_label_png
 from odise_cli.data.names import natural_key
+from odise_cli.data.rle import check_rle
 from odise_cli.errors import UsageError
 from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels
 
@@ -182,11 +183,8 @@ def _paint(
                 f"{where}: {image['file_name']!r} has the category_id {category_id}, which is no "
                 f"category. Expected 1 to {_MAX_ID}. Download the file again."
             )
-        if tuple(rle["size"]) != size:
-            raise UsageError(
-                f"{where}: a mask of {image['file_name']!r} is {tuple(rle['size'])} (height, "
-                f"width), the image is {size}. Expected the same size. Download the file again."
-            )
+        what = f"{where}: a mask of {image['file_name']!r}"
+        check_rle(rle, size, what=what, advice="Download the file again.")
         is_inside_HW = coco_mask.decode(rle).astype(bool)
         semantic_HW[is_inside_HW] = index_of_459.get(category_id, VOID_CATEGORY)
     return Labels(semantic_HW=semantic_HW)

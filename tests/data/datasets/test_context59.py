@@ -109,7 +109,7 @@ def test_maps_that_count_from_0_are_refused(tmp_path):
         ),
         (
             lambda d: d["annos_segmentation"][0]["segmentation"].update(size=[44, 30]),
-            r"a mask of '2008_000000\.jpg' is \(44, 30\) .* the image is \(30, 44\)\.",
+            r"a mask of '2008_000000\.jpg' is \(44, 30\) .* its image is \(30, 44\)\.",
         ),
     ],
 )

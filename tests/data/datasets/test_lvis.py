@@ -35,7 +35,7 @@ def test_what_is_known_of_other_categories_comes_with_an_image(tmp_path):
     dataset = open_lvis(tmp_path, CATEGORIES)
     first = dataset.read("val2017/000000000001.jpg")
     assert first.absent_categories == {10, 500}
-    assert first.incomplete_categories == {6}
+    assert first.incomplete_categories == {7}
     assert dataset.read("train2017/000000000002.jpg").incomplete_categories == set()
     # Of ids 1, 2 and 3; the file says r where the id is a multiple of three.
     assert dataset.frequencies[:3] == ("c", "f", "r")

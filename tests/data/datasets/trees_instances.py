@@ -36,7 +36,7 @@ def _segmentation(box: tuple[int, int, int, int], kind: int) -> Any:
 
 def write_lvis(data: Path, num_images: int) -> dict[str, list[tuple[int, NDArray[np.uint8]]]]:
     """`lvis_v1_val.json`; by image the category id and mask of each instance."""
-    ids = (3, 1203, 7)
+    ids = (4, 1203, 8)
     scenes, images, annotations = {}, [], []
     for number in range(1, num_images + 1):
         split = ("train2017", "val2017")[number % 2]
@@ -47,7 +47,7 @@ def write_lvis(data: Path, num_images: int) -> dict[str, list[tuple[int, NDArray
                 "id": number,
                 "coco_url": f"http://images.cocodataset.org/{name}",
                 "neg_category_ids": [11, 500 + number],
-                "not_exhaustive_category_ids": [7] if number % 2 else [],
+                "not_exhaustive_category_ids": [8] if number % 2 else [],
                 **_SIZE_FIELDS,
             }
         )
