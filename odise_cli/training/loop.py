@@ -266,11 +266,13 @@ class Trainer:
         return bool(self.accelerator.reduce(wish, "sum") > 0)
 
     def _to_numbers(self, measured: Mapping[str, Tensor | float]) -> dict[str, float]:
-        """The mean over the processes of each of the numbers."""
-        device = self.accelerator.device
-        values = [torch.as_tensor(v, dtype=torch.float32, device=device) for v in measured.values()]
-        means = self.accelerator.reduce(torch.stack(values), "mean").tolist()
-        return dict(zip(measured, means, strict=True))
+        """The mean over the processes of each tensor; plain numbers are the same in all of them."""
+        tensors = {name: v.float() for name, v in measured.items() if isinstance(v, Tensor)}
+        means = self.accelerator.reduce(torch.stack(list(tensors.values())), "mean").tolist()
+        return {
+            **dict(zip(tensors, means, strict=True)),
+            **{name: v for name, v in measured.items() if not isinstance(v, Tensor)},
+        }
 
     def _refuse_non_finite(self, what: str, value: Tensor, names: Sequence[str]) -> None:
         if not torch.isfinite(value).all():

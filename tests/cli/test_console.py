@@ -90,6 +90,14 @@ def test_a_pipe_gets_one_line_every_thirty_seconds(capsys, clock):
         assert capsys.readouterr().err.startswith("202/412 images, 2 failed, 3.2 images/s")
 
 
+def test_steps_are_called_steps(capsys, clock):
+    with Console() as console, console.step_progress() as on_progress:
+        on_progress(10, 412)
+        clock.now += 30
+        on_progress(112, 412)
+    assert capsys.readouterr().err == "112/412 steps, 3.4 steps/s, 0:01:28 left\n"
+
+
 def test_progress_before_anything_is_done_promises_nothing(capsys, clock):
     with Console() as console, console.image_progress() as on_progress:
         on_progress(0, 0, 5)

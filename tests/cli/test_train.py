@@ -15,7 +15,7 @@ from odise_cli.cli.app import main
 from odise_cli.model.checkpoint import HEAD_FILE
 from odise_cli.training.checkpoints import find_checkpoints
 from tests.commands.training_data import VOCAB, write_recipe, write_training_set
-from tests.training_model import write_training_model
+from tests.training.small_network import write_training_model
 
 _FORKSERVER = multiprocessing.get_context("forkserver")
 _FORKSERVER.set_forkserver_preload(["odise_cli.commands.train"])

@@ -13,7 +13,7 @@ from odise_cli.model.checkpoint import HEAD_FILE, load_model, read_model_folder
 from odise_cli.recipe.files import load_recipe
 from odise_cli.training.checkpoints import find_checkpoints
 from tests.commands.training_data import write_recipe, write_training_set
-from tests.training_model import write_training_model
+from tests.training.small_network import write_training_model
 
 FROZEN = ("clip.", "diffusion.")
 TIMES = ("step_seconds", "data_seconds", "images_per_second", "memory_mib")

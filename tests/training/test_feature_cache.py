@@ -3,7 +3,7 @@ import torch
 
 from odise_cli.model.checkpoint import load_model, read_model_folder
 from odise_cli.training.feature_cache import cache_features
-from tests.training_model import write_training_model
+from tests.training.small_network import write_training_model
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from odise_cli.model.checkpoint import HEAD_FILE
 from odise_cli.training.checkpoints import find_checkpoints
 from tests.commands.training_data import write_recipe, write_training_set
 from tests.training.joint import train_jointly
-from tests.training_model import write_training_model
+from tests.training.small_network import write_training_model
 
 ROOT = Path(__file__).resolve().parents[2]
 
