@@ -15,7 +15,7 @@ from odise_cli.data.datasets.coco_panoptic import check_same_ids, segments_info_
 from odise_cli.data.datasets.dataset import value_to_category
 from odise_cli.data.geometry import nearest, shrunk_size
 from odise_cli.data.label_images import read_id_png, read_label_png
-from odise_cli.data.rle import check_rle
+from odise_cli.data.rle import are_whole, check_rle
 from odise_cli.errors import UsageError
 from odise_cli.structures import VOID_CATEGORY, InstanceMask, Labels, Region
 
@@ -94,13 +94,11 @@ def _masks(saved: SavedImage, index_of_id: Mapping[int, int]) -> tuple[InstanceM
                 f"{result['category_id']}, which is no category. Expected ids of the vocabulary. "
                 f"{_ADVICE}"
             )
-        height, width = result["segmentation"]["size"]
-        check_rle(
-            result["segmentation"],
-            (height, width),
-            what=f"{saved.where}: the mask of an instance of image_id {result['image_id']}",
-            advice=_ADVICE,
-        )
+    if not are_whole([result["segmentation"] for result in saved.instances]):
+        for result in saved.instances:
+            height, width = result["segmentation"]["size"]
+            what = f"{saved.where}: the mask of an instance of image_id {result['image_id']}"
+            check_rle(result["segmentation"], (height, width), what=what, advice=_ADVICE)
     return tuple(
         # Without the area: a result's box would give another one than its mask.
         InstanceMask(

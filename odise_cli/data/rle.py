@@ -5,7 +5,7 @@ bits a character, lowest first; from the fourth on, each is the difference from 
 last.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from odise_cli.errors import UsageError
 _FIRST_CHARACTER = 48
 _MORE, _SIGN, _DIGIT = 0x20, 0x10, 0x1F
 _DIGIT_BITS = 5
-_MAX_DIGITS = 6
-"""Of a number of 32 bits, more than which no image has pixels."""
+_MAX_CHARACTER = 0x3F
+_MAX_DIGITS = 7
+"""Of a signed number of 32 bits: no image has more pixels."""
 
 
 def check_rle(rle: Mapping[str, Any], size: tuple[int, int], *, what: str, advice: str) -> None:
@@ -38,34 +39,66 @@ def check_rle(rle: Mapping[str, Any], size: tuple[int, int], *, what: str, advic
             f"{what} is {found} (height, width), its image is {size}. Expected the same size. "
             f"{advice}"
         )
-    counts = rle["counts"]
-    runs = np.array(counts, np.int64) if isinstance(counts, list) else _runs(counts)
-    num_pixels = size[0] * size[1]
-    if runs is None or (runs < 0).any() or int(runs.sum()) != num_pixels:
-        total = "no" if runs is None else f"{int(runs.sum()):,}"
+    if not are_whole([rle]):
         raise UsageError(
-            f"{what} has runs of {total} pixels, its image has {num_pixels:,}. Expected a whole "
-            f"mask. {advice}"
+            f"{what} has runs that do not add up to the {size[0] * size[1]:,} pixels of its "
+            f"image. Expected a whole mask. {advice}"
         )
 
 
-def _runs(counts: str | bytes) -> NDArray[np.int64] | None:
-    """The lengths of the runs of compressed RLE; None where it is none."""
-    text = counts.encode("latin1", "replace") if isinstance(counts, str) else counts
-    digits = np.frombuffer(text, np.uint8).astype(np.int64) - _FIRST_CHARACTER
-    is_last = (digits & _MORE) == 0
-    if not len(digits) or not is_last[-1] or digits.min() < 0 or digits.max() > 0x3F:
-        return None
-    lasts = np.flatnonzero(is_last)
-    starts = np.append(0, lasts[:-1] + 1)
-    num_digits = lasts - starts + 1
-    if num_digits.max() > _MAX_DIGITS + 1:
-        return None
-    places = np.arange(len(digits)) - np.repeat(starts, num_digits)
-    numbers = np.add.reduceat((digits & _DIGIT) << (_DIGIT_BITS * places), starts)
+def are_whole(rles: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the runs of every mask add up to its own size; all masks in one pass.
+
+    Args:
+        rles: COCO's RLE, compressed or not.
+    """
+    areas = [rle["size"][0] * rle["size"][1] for rle in rles]
+    compressed, areas_of_compressed = [], []
+    for rle, area in zip(rles, areas, strict=True):
+        counts = rle["counts"]
+        if isinstance(counts, list):
+            if min(counts, default=-1) < 0 or sum(counts) != area:
+                return False
+            continue
+        text = counts.encode("latin1", "replace") if isinstance(counts, str) else counts
+        # Ends in the last character of a number.
+        if not text or (text[-1] - _FIRST_CHARACTER) & _MORE:
+            return False
+        compressed.append(text)
+        areas_of_compressed.append(area)
+    if not compressed:
+        return True
+    runs, starts = _runs(compressed)
+    if runs is None or (runs < 0).any():
+        return False
+    return bool((np.add.reduceat(runs, starts) == areas_of_compressed).all())
+
+
+def _runs(texts: Sequence[bytes]) -> tuple[NDArray[np.int64] | None, NDArray[np.int64]]:
+    """The runs of compressed masks one after the other, and where each mask's begin.
+
+    None for the runs where a character or a number is none.
+    """
+    digits = np.frombuffer(b"".join(texts), np.uint8).astype(np.int64) - _FIRST_CHARACTER
+    lasts = np.flatnonzero((digits & _MORE) == 0)
+    firsts = np.append(0, lasts[:-1] + 1)
+    num_digits = lasts - firsts + 1
+    ends = np.cumsum([len(text) for text in texts])
+    # A mask ends with a number, so that each mask's numbers are its own.
+    starts = np.searchsorted(lasts, np.append(0, ends[:-1]))
+    if digits.min() < 0 or digits.max() > _MAX_CHARACTER or num_digits.max() > _MAX_DIGITS:
+        return None, starts
+    places = np.arange(len(digits)) - np.repeat(firsts, num_digits)
+    numbers = np.add.reduceat((digits & _DIGIT) << (_DIGIT_BITS * places), firsts)
     is_negative = (digits[lasts] & _SIGN) != 0
-    numbers = numbers - np.where(is_negative, np.int64(1) << (_DIGIT_BITS * num_digits), 0)
+    numbers -= np.where(is_negative, np.int64(1) << (_DIGIT_BITS * num_digits), 0)
+    num_runs = np.diff(starts, append=len(numbers))
+    position = np.arange(len(numbers)) - np.repeat(starts, num_runs)
+    mask_of = np.repeat(np.arange(len(texts)), num_runs)
     runs: NDArray[np.int64] = numbers.copy()
-    runs[1::2] = np.cumsum(numbers[1::2])
-    runs[2::2] = np.cumsum(numbers[2::2])
-    return runs
+    for is_chained in ((position % 2 == 1), (position % 2 == 0) & (position > 0)):
+        # Sums start anew with each mask: what came before its first difference is taken off.
+        sums = np.cumsum(numbers[is_chained])
+        before = np.append(0, sums)[np.searchsorted(mask_of[is_chained], np.arange(len(texts)))]
+        runs[is_chained] = sums - before[mask_of[is_chained]]
+    return runs, starts

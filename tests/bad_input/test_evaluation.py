@@ -113,7 +113,7 @@ def test_a_mask_that_lost_its_end_is_refused_and_waits_for_nothing(tmp_path, run
     code, said = run(fields)
     assert code == 2
     assert "the mask of an instance of image_id" in said
-    assert "pixels, its image has 1,320. Expected a whole mask. Segment the image again." in said
+    assert "has runs that do not add up to the 1,320 pixels of its image." in said
 
 
 @pytest.mark.parametrize(
