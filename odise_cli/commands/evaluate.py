@@ -8,13 +8,15 @@ before a label map is read.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from odise_cli.commands.dataset_source import DatasetSource, open_dataset
 from odise_cli.commands.evaluation_figures import Scorers, scorers_for
 from odise_cli.commands.evaluation_pictures import draw_pictures
-from odise_cli.commands.label_pairs import pair_reader, read_pairs
+from odise_cli.commands.label_pairs import open_row_reader, pair_reader, row_reader
+from odise_cli.commands.scoring import score_images
 from odise_cli.config import EvaluateConfig
 from odise_cli.errors import ImageError, MissingDataError, UsageError
 from odise_cli.evaluation.pairing import ImagePair, Pairing, check_same_categories, pair_images
@@ -52,8 +54,8 @@ def run_evaluate(
     Args:
         config: what was asked for.
         on_notice: told, once each, what the user should know.
-        on_progress: told (done, failed, total) after each image; none ever fails.
-        should_stop: asked between images.
+        on_progress: told (done, failed, total) now and then; none ever fails.
+        should_stop: asked now and then.
 
     Returns:
         The report; None if `should_stop` said so first.
@@ -76,13 +78,17 @@ def run_evaluate(
         for notice in notices:
             on_notice(notice)
         pairs = [pair for pair in pairing.pairs if run.rows[pair.predicted_name].status == "done"]
-        for number, (truth, predicted) in enumerate(read_pairs(source, run, pairs)):
-            if should_stop():
-                return None
-            scorers.update(number, truth, predicted)
-            on_progress(number + 1, 0, len(pairs))
-        names = [pair.name for pair in pairs]
-        report = _report(config, source, run, scorers, notices, names=names, failures=failures)
+        is_complete = score_images(
+            [(pair, run.rows[pair.predicted_name]) for pair in pairs],
+            scorers,
+            read=row_reader(source, run),
+            open_reader=partial(open_row_reader, config, run.path, run.run),
+            on_scored=lambda num_scored: on_progress(num_scored, 0, len(pairs)),
+            should_stop=should_stop,
+        )
+        if not is_complete:
+            return None
+        report = _report(config, source, run, scorers, notices, pairs=pairs, failures=failures)
         if report.out is not None:
             _write(report.out, report, _pictures(report, source, run, pairs))
     return report
@@ -208,7 +214,7 @@ def _report(
     scorers: Scorers,
     notices: Sequence[str],
     *,
-    names: Sequence[str],
+    pairs: Sequence[ImagePair],
     failures: tuple[tuple[str, str], ...],
 ) -> EvaluationReport:
     scores = scorers.compute()
@@ -230,7 +236,7 @@ def _report(
     dataset = source.dataset
     return EvaluationReport(
         dataset=source.name,
-        num_images=len(names),
+        num_images=len(pairs),
         num_dataset_images=dataset.num_published_images or len(dataset.image_names),
         figures=scores.figures(),
         published=PUBLISHED.get(source.name, {}),
@@ -238,7 +244,7 @@ def _report(
         categories=scores.category_rows(categories),
         without_truth=scores.without_truth(categories),
         confusions=scores.confusion_rows(categories),
-        images=scores.ranked_images(names),
+        images=scores.ranked_images([pair.name for pair in pairs]),
         protocol=_protocol(config, source, run),
         notices=tuple(notices),
         failures=failures,

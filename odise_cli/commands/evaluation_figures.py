@@ -82,6 +82,20 @@ class Scorers:
         if self.recall is not None:
             self.recall.update(image, instances, predicted.instances)
 
+    def merge(self, other: "Scorers") -> None:
+        """Add the images that other accumulators of the same have seen; none may be here too."""
+        pairs: list[tuple[Any, Any]] = [
+            (self.panoptic, other.panoptic),
+            (self.instances, other.instances),
+            (self.semantic, other.semantic),
+            (self.recall, other.recall),
+            (self.ranking, other.ranking),
+        ]
+        for own, others in pairs:
+            assert (own is None) == (others is None)
+            if own is not None:
+                own.merge(others)
+
     def compute(self) -> "Scores":
         """The scores of the images so far."""
         return Scores(

@@ -4,63 +4,64 @@ Knows the run folder and the dataset; does not know what is measured.
 """
 
 import json
-import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from odise_cli.commands.dataset_source import DatasetSource
+from odise_cli.commands.dataset_source import DatasetSource, open_dataset
+from odise_cli.config import EvaluateConfig
 from odise_cli.data.predictions import SavedImage, read_prediction, shrunk
 from odise_cli.errors import UsageError
 from odise_cli.evaluation.pairing import ImagePair
 from odise_cli.structures import Labels
 from odise_cli.writers.finished_run import FinishedRun
 from odise_cli.writers.layout import image_file
-
-_MAX_READERS = 8
-_READ_AHEAD = 2
-"""Images read ahead for each reader: bounds the memory."""
-
-
-def read_pairs(
-    source: DatasetSource, run: FinishedRun, pairs: Sequence[ImagePair]
-) -> Iterator[tuple[Labels, Labels]]:
-    """Ground truth and prediction of each image, in order, a bounded number read ahead."""
-    read = pair_reader(source, run)
-    num_readers = min(_MAX_READERS, os.cpu_count() or 1)
-    waiting: deque[Future[tuple[Labels, Labels]]] = deque()
-    with ThreadPoolExecutor(num_readers) as pool:
-        try:
-            for pair in pairs:
-                waiting.append(pool.submit(read, pair))
-                if len(waiting) > _READ_AHEAD * num_readers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+from odise_cli.writers.manifest import Row
+from odise_cli.writers.run_json import RunJson
 
 
 def pair_reader(
     source: DatasetSource, run: FinishedRun
 ) -> Callable[[ImagePair], tuple[Labels, Labels]]:
     """What reads ground truth and prediction of an image, from any thread."""
-    ids = [category.id for category in run.run.categories()]
+    return partial(_read, source, run.path, run.run, run.rows)
+
+
+def row_reader(
+    source: DatasetSource, run: FinishedRun
+) -> Callable[[tuple[ImagePair, Row]], tuple[Labels, Labels]]:
+    """The same for an image that comes with its row of the run."""
+
+    def read(image: tuple[ImagePair, Row]) -> tuple[Labels, Labels]:
+        pair, row = image
+        return _read(source, run.path, run.run, {pair.predicted_name: row}, pair)
+
+    return read
+
+
+def open_row_reader(
+    config: EvaluateConfig, path: Path, run: RunJson
+) -> Callable[[tuple[ImagePair, Row]], tuple[Labels, Labels]]:
+    """What `row_reader` gives, in a process that knows neither dataset nor rows yet."""
+    return row_reader(open_dataset(config), FinishedRun(path=path, run=run, rows={}))
+
+
+def _read(
+    source: DatasetSource, path: Path, run: RunJson, rows: dict[str, Row], pair: ImagePair
+) -> tuple[Labels, Labels]:
+    ids = [entry["id"] for entry in run.vocabulary]
     index_of_id = {category.id: k for k, category in enumerate(source.vocabulary.categories)}
     if source.dataset.is_class_agnostic:
         index_of_id = dict.fromkeys(ids, 0)
-
-    def read(pair: ImagePair) -> tuple[Labels, Labels]:
-        truth = source.dataset.read(pair.name)
-        saved = _saved_image(run, pair.predicted_name)
-        predicted = read_prediction(saved, ids=ids, index_of_id=index_of_id)
-        if source.dataset.max_short_side_px is not None:
-            predicted = shrunk(predicted, source.dataset.max_short_side_px)
-        _check_sizes(pair, truth, predicted, run)
-        return truth, predicted
-
-    return read
+    finished = FinishedRun(path=path, run=run, rows=rows)
+    truth = source.dataset.read(pair.name)
+    saved = _saved_image(finished, pair.predicted_name)
+    predicted = read_prediction(saved, ids=ids, index_of_id=index_of_id)
+    if source.dataset.max_short_side_px is not None:
+        predicted = shrunk(predicted, source.dataset.max_short_side_px)
+    _check_sizes(pair, truth, predicted, finished)
+    return truth, predicted
 
 
 def _saved_image(run: FinishedRun, name: str) -> SavedImage:

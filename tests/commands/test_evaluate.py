@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from odise_cli.commands import scoring
 from odise_cli.commands.dataset_source import open_dataset
 from odise_cli.commands.evaluate import run_evaluate, self_check
 from odise_cli.config import EvaluateConfig, Shard
@@ -28,7 +29,7 @@ def evaluate(fields, **changes):
         on_progress=lambda *counts: progress.append(counts),
         should_stop=lambda: False,
     )
-    assert progress == [(n, 0, report.num_images) for n in range(1, report.num_images + 1)]
+    assert progress[-1] == (report.num_images, 0, report.num_images)
     assert list(report.notices) == notices
     return report, notices
 
@@ -169,6 +170,17 @@ def test_a_shard_is_a_subset(tmp_path):
     assert report.title == "label-png: SUBSET of 1 of 4 images"
     assert report.images["worst"][0]["name"] == "b/1.png"
     assert ["3 predictions belong to no image" in notice for notice in notices] == [True]
+
+
+@pytest.mark.parametrize("name", ["ade20k", "coco", "lvis", "uvo"])
+def test_several_processes_give_the_same_report(tmp_path, monkeypatch, name):
+    fields = truth_run(tmp_path, name, failing=(2,))
+    expected, _ = evaluate(fields)
+    monkeypatch.setattr(scoring, "CHUNK", 1)
+    monkeypatch.setattr(scoring, "MIN_CHUNKS", 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert evaluate(fields)[0].to_json() == expected.to_json()
+    assert {"PQ", "mAP", "AP", "AR@100"} & expected.figures.keys()
 
 
 def test_asked_to_stop_there_is_no_report(tmp_path):

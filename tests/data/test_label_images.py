@@ -28,6 +28,29 @@ def test_ids_of_three_bytes(tmp_path):
     assert read_id_png(tmp_path / "x.png").tolist() == [[1, 256, 65_536, 16_777_215]]
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1), (30, 41)])
+@pytest.mark.parametrize("tile", [1, 4])
+def test_ids_in_long_and_short_runs(tmp_path, size, tile):
+    height, width = size
+    rng = np.random.default_rng(tile)
+    # Neighbours that differ in one byte, in two, in all of them, or not at all.
+    tiles = rng.choice([0, 1, 256, 257, 65_536, 0xFFFFFF], (-(-height // tile), -(-width // tile)))
+    ids = np.kron(tiles, np.ones((tile, tile), int))[:height, :width]
+    channels = np.stack([ids % 256, ids // 256 % 256, ids // 65_536], axis=2).astype(np.uint8)
+    Image.fromarray(channels).save(tmp_path / "x.png")
+    found = read_id_png(tmp_path / "x.png")
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, ids)
+
+
+def test_what_is_no_plain_png_is_read_by_pillow(tmp_path):
+    values = np.array([[0, 1], [200, 255]], np.uint8)
+    Image.fromarray(values).save(tmp_path / "x.png", format="BMP")
+    assert read_label_png(tmp_path / "x.png").tolist() == values.tolist()
+    Image.fromarray(values > 100).save(tmp_path / "x.png")
+    assert read_label_png(tmp_path / "x.png").astype(bool).tolist() == (values > 100).tolist()
+
+
 @pytest.mark.parametrize("read", [read_label_png, read_id_png, read_rgb_png])
 def test_files_that_are_missing_or_damaged_are_named(tmp_path, read):
     with pytest.raises(MissingDataError, match=r"x\.png: is not there"):

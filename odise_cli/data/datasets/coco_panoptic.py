@@ -155,7 +155,7 @@ def check_same_ids(
         UsageError: the map has an id that is no region, or the reverse.
     """
     starts, _ = _runs(panoptic_HW)
-    found = set(panoptic_HW.ravel()[starts].tolist()) - {0}
+    found = set(np.unique(panoptic_HW.ravel()[starts]).tolist()) - {0}
     listed = {region.id for region in regions}
     if found - listed:
         raise UsageError(
@@ -182,8 +182,10 @@ def _categories_of_pixels(
     """The [H, W] category index of each pixel, 65535 void."""
     starts, lengths = _runs(panoptic_HW)
     category_of = {0: VOID_CATEGORY, **{region.id: region.category for region in regions}}
-    of_runs = [category_of[region_id] for region_id in panoptic_HW.ravel()[starts].tolist()]
-    return np.repeat(np.array(of_runs, np.uint16), lengths).reshape(panoptic_HW.shape)
+    ids = np.array(sorted(category_of))
+    categories = np.array([category_of[id_] for id_ in ids.tolist()], np.uint16)
+    of_runs = categories[np.searchsorted(ids, panoptic_HW.ravel()[starts])]
+    return np.repeat(of_runs, lengths).reshape(panoptic_HW.shape)
 
 
 def _count_masks(masks: Path, files: Mapping[str, Path]) -> Count:
