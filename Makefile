@@ -37,5 +37,6 @@ test: $(INSTALLED) ## All tests that need neither GPU nor network nor minutes
 test-gpu: $(INSTALLED) ## The tests that need a CUDA device
 	$(BIN)/pytest -m gpu
 
-bench: $(INSTALLED) ## Seconds by stage, images/s and peak memory of the tiny model
+bench: $(INSTALLED) ## Speed of the tiny model, by stage, and of the evaluator beside others
 	$(BIN)/python benchmarks/throughput.py --model tiny
+	$(BIN)/python benchmarks/evaluator.py

@@ -23,8 +23,8 @@ from odise_cli.structures import Labels
 
 CHUNK = 32
 """Images that are scored together."""
-MIN_CHUNKS = 8
-"""Fewer are scored sooner than processes have started."""
+MIN_CHUNKS = 64
+"""Fewer are scored sooner than processes have started and opened the dataset."""
 _CHUNKS_AHEAD = 2
 """Chunks under way for each process: bounds the memory."""
 _MAX_PROCESSES = 16
