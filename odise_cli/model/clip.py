@@ -74,6 +74,27 @@ class Clip(nn.Module):
             tokens_BTC = block(tokens_BTC)
         return self._project(_attend(last, tokens_BTC[:, :1], tokens_BTC)).squeeze(1)
 
+    def embed_patches(self, images_B3HW: Tensor, depths: Sequence[int]) -> list[Tensor]:
+        """Patch tokens as maps, after each of some layers.
+
+        Args:
+            images_B3HW: RGB in 0..1, square; resized to the tower's size.
+            depths: after how many blocks, 1 or more, ascending; repetitions are allowed.
+
+        Returns:
+            for each depth [B, C, h, w]: the tower's grid of patches, before projection.
+        """
+        visual = self.model.visual
+        size = (self.image_size, self.image_size)
+        tokens_BTC = self._embed_patches(resize_bicubic(images_B3HW, size))
+        maps = []
+        for depth, block in enumerate(visual.transformer.resblocks[: depths[-1]], start=1):
+            tokens_BTC = block(tokens_BTC)
+            # The class token comes first.
+            patches_BChw = tokens_BTC[:, 1:].mT.unflatten(2, tuple(visual.grid_size))
+            maps += [patches_BChw] * depths.count(depth)
+        return maps
+
     def embed_masks(self, images: Sequence[Tensor], mask_logits_BQHW: Tensor) -> Tensor:
         """Embed what lies inside each mask, by one mask token per mask.
 

@@ -12,6 +12,8 @@ from odise_cli.errors import CheckpointError
 
 FORMAT = 1
 """Version of the model folder format."""
+NUM_TIMESTEPS = 1000
+"""Noise levels of the diffusion model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,12 @@ class ModelConfig:
     """Weight of the CLIP classifier for unseen categories."""
     training_words: tuple[str, ...] = ()
     """Words of the training vocabulary; a category with any of them counts as seen."""
+    features: Literal["diffusion", "clip"] = "diffusion"
+    """What the masks are made from; `clip`, patch tokens of CLIP instead, is for comparison."""
+    timestep: int = 0
+    """Noise level at which the diffusion model sees an image, 0 (hardly any) to 999."""
+    clip_masks: Literal["pooled", "cropped"] = "pooled"
+    """How CLIP's classifier sees a mask: by a mask token in the image, or cut out of it."""
     mask_generator: MaskGeneratorConfig = MaskGeneratorConfig()
     is_trained: bool = True
     """False for weights that were only initialised."""
@@ -55,10 +63,20 @@ class ModelConfig:
     """One line that users of the weights must see: licence or limits."""
 
     def __post_init__(self) -> None:
-        if self.supervision not in ("label", "caption"):
+        for name, value, allowed in (
+            ("supervision", self.supervision, ("label", "caption")),
+            ("features", self.features, ("diffusion", "clip")),
+            ("clip_masks", self.clip_masks, ("pooled", "cropped")),
+        ):
+            if value not in allowed:
+                raise CheckpointError(
+                    f"odise.json: {name} is {value!r}. Expected {' or '.join(map(repr, allowed))}. "
+                    "Use a model folder written by odise."
+                )
+        if not 0 <= self.timestep < NUM_TIMESTEPS:
             raise CheckpointError(
-                f"odise.json: supervision is {self.supervision!r}. Expected 'label' or 'caption'. "
-                "Use a model folder written by odise."
+                f"odise.json: timestep is {self.timestep}. Expected 0 to {NUM_TIMESTEPS - 1}. "
+                "Correct the file."
             )
         if self.crop_size < 64 or self.crop_size % 64:
             raise CheckpointError(

@@ -1,4 +1,4 @@
-"""Frozen latent diffusion model as a feature extractor: eight taps from one pass at t = 0.
+"""Frozen latent diffusion model as a feature extractor: eight taps from one pass.
 
 The walk through diffusers' VAE and UNet is spelled out block by block, because five of the
 eight taps lie inside a block and everything behind the last tap of a network is never computed.
@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from odise_cli.model.clip import resize_bicubic
+from odise_cli.model.config import NUM_TIMESTEPS
 
 TAP_STRIDES = (4, 8, 64, 32, 16, 8, 8, 4)
 """Stride of each tap relative to the crop: VAE encoder, UNet up path, VAE decoder."""
 _LATENT_STRIDE = 8
-_BETA_START, _BETA_END, _NUM_TIMESTEPS = 0.00085, 0.012, 1000
+_BETA_START, _BETA_END = 0.00085, 0.012
 _NOISE_SIDE = 64
 
 
@@ -28,7 +29,7 @@ def noise_schedule(timestep: int) -> tuple[float, float]:
     Source: Stable Diffusion v1's "scaled linear" schedule.
     """
     start, end = math.sqrt(_BETA_START), math.sqrt(_BETA_END)
-    betas = torch.linspace(start, end, _NUM_TIMESTEPS, dtype=torch.float64) ** 2
+    betas = torch.linspace(start, end, NUM_TIMESTEPS, dtype=torch.float64) ** 2
     kept = float(torch.cumprod(1.0 - betas, dim=0)[timestep])
     return math.sqrt(kept), math.sqrt(1.0 - kept)
 
@@ -40,11 +41,19 @@ class DiffusionFeatures(nn.Module):
         unet: conditional UNet with four up blocks of three residual blocks each.
         vae: autoencoder with four levels.
         seed: seed of the noise, which is the same for every crop and every run.
+        timestep: how much of it there is, and what the UNet is told of it; 0 is as published.
     """
 
     noise: Tensor
 
-    def __init__(self, unet: UNet2DConditionModel, vae: AutoencoderKL, *, seed: int = 42) -> None:
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        vae: AutoencoderKL,
+        *,
+        seed: int = 42,
+        timestep: int = 0,
+    ) -> None:
         super().__init__()
         self.unet = unet
         self.vae = vae
@@ -58,7 +67,8 @@ class DiffusionFeatures(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(1, 4, _NOISE_SIDE, _NOISE_SIDE, generator=generator)
         self.register_buffer("noise", noise, persistent=False)
-        self.signal_weight, self.noise_weight = noise_schedule(0)
+        self.timestep = timestep
+        self.signal_weight, self.noise_weight = noise_schedule(timestep)
 
     @property
     def tap_channels(self) -> tuple[int, ...]:
@@ -129,12 +139,12 @@ class DiffusionFeatures(nn.Module):
         return [first_tap, second_tap]
 
     def add_noise(self, latents_B4HW: Tensor) -> Tensor:
-        """The latents at t = 0, with the same noise for every crop."""
+        """The latents at the timestep, with the same noise for every crop."""
         noise = resize_bicubic(self.noise, (latents_B4HW.shape[-2], latents_B4HW.shape[-1]))
         return self.signal_weight * latents_B4HW + self.noise_weight * noise
 
     def denoise(self, latents_B4HW: Tensor, text_BTC: Tensor, time_BE: Tensor) -> list[Tensor]:
-        """UNet at t = 0 up to its last tap: taps at strides 64, 32, 16 and 8.
+        """UNet at the timestep up to its last tap: taps at strides 64, 32, 16 and 8.
 
         Args:
             latents_B4HW: noisy latents.
@@ -142,7 +152,7 @@ class DiffusionFeatures(nn.Module):
             time_BE: vector added to the time embedding after its MLP.
         """
         unet = self.unet
-        time = unet.get_time_embed(sample=latents_B4HW, timestep=0)
+        time = unet.get_time_embed(sample=latents_B4HW, timestep=self.timestep)
         time = unet.time_embedding(time) + time_BE
         x = unet.conv_in(latents_B4HW)
         skips = [x]

@@ -22,7 +22,9 @@ from odise_cli.model.classifier import (
     with_objectness,
 )
 from odise_cli.model.clip import TEXT_CONTEXT, Clip, resize_bicubic
+from odise_cli.model.clip_features import clip_tap_channels, clip_taps
 from odise_cli.model.config import ModelConfig
+from odise_cli.model.cutouts import embed_cutouts
 from odise_cli.model.diffusion_features import DiffusionFeatures, cat_maps
 from odise_cli.model.feature_pyramid import FeaturePyramid, crop_boxes
 from odise_cli.model.implicit_captioner import ImplicitCaptioner
@@ -64,7 +66,7 @@ class Odise(nn.Module):
         self.crops_per_pass: int | None = None
         """Crops that share a diffusion pass; None is all. Bounds the memory of panoramas."""
         self.clip = Clip(clip)
-        self.diffusion = DiffusionFeatures(unet, vae, seed=seed)
+        self.diffusion = DiffusionFeatures(unet, vae, seed=seed, timestep=config.timestep)
         self.captioner = ImplicitCaptioner(
             self.clip.embed_dim,
             text_dim=unet.config.cross_attention_dim,
@@ -72,7 +74,12 @@ class Odise(nn.Module):
             time_embed_dim=unet.time_embedding.linear_2.out_features,
         )
         generator = config.mask_generator
-        self.pyramid = FeaturePyramid(self.diffusion.tap_channels, generator.feature_channels)
+        tap_channels = (
+            clip_tap_channels(self.clip)
+            if config.features == "clip"
+            else self.diffusion.tap_channels
+        )
+        self.pyramid = FeaturePyramid(tap_channels, generator.feature_channels)
         self.mask_generator = MaskGenerator(generator, config.supervision)
         head = CategoryHead if config.supervision == "label" else WordHead
         self.head = head(self.clip.embed_dim, generator.hidden_dim)
@@ -138,6 +145,8 @@ class Odise(nn.Module):
         ]
 
     def _extract_taps(self, crops_N3HW: Tensor) -> list[Tensor]:
+        if self.config.features == "clip":
+            return clip_taps(self.clip, crops_N3HW)
         text_NTC, time_NE = self.captioner(self.clip.embed_images(crops_N3HW))
         return self.diffusion(crops_N3HW, text_NTC, time_NE)
 
@@ -161,7 +170,10 @@ class Odise(nn.Module):
         else:
             ours_BQK = self.head(mask_embed_BQD, pooling.scale, text)
             object_BQ1 = self.mask_generator.objectness_logits(queries_BQD).softmax(-1)[..., :1]
-        clip_embed_BQD = self.clip.embed_masks(images, mask_logits_BQHW)
+        if self.config.clip_masks == "pooled":
+            clip_embed_BQD = self.clip.embed_masks(images, mask_logits_BQHW)
+        else:
+            clip_embed_BQD = embed_cutouts(self.clip, images, mask_logits_BQHW)
         clip_BQN = cosine_logits(clip_embed_BQD, text.photo_ND, self.clip.logit_scale)
         clip_BQK = max_over_words(clip_BQN, text)
         fused_BQK = fuse(ours_BQK, clip_BQK, text.seen_K, alpha=self.alpha, beta=self.beta)

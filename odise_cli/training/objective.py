@@ -127,7 +127,10 @@ class TrainingObjective(nn.Module):
 
 
 def mark_trainable(model: Odise) -> None:
-    """Let everything learn but CLIP and the diffusion model."""
+    """Let everything learn but CLIP, the diffusion model and what conditions no other part."""
     model.requires_grad_(True)
     model.clip.requires_grad_(False)
     model.diffusion.requires_grad_(False)
+    if model.config.features == "clip":
+        # It conditions the diffusion model, which is not asked: no gradient ever arrives.
+        model.captioner.requires_grad_(False)

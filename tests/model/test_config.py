@@ -23,6 +23,9 @@ CONFIG = ModelConfig(
     mask_generator=MaskGeneratorConfig(hidden_dim=64, num_queries=12),
     is_trained=False,
     notice="Untrained.",
+    features="clip",
+    timestep=100,
+    clip_masks="cropped",
 )
 
 
@@ -41,6 +44,9 @@ def test_published_models() -> None:
     assert (PUBLISHED_CAPTION.alpha, PUBLISHED_CAPTION.beta) == (0.35, 0.65)
     assert (PUBLISHED_LABEL.short_side, PUBLISHED_LABEL.long_side) == (1024, 2560)
     assert PUBLISHED_LABEL.crop_size == 512
+    for config in (PUBLISHED_LABEL, PUBLISHED_CAPTION):
+        assert (config.features, config.timestep) == ("diffusion", 0)
+        assert config.clip_masks == "pooled"
     assert dataclasses.asdict(PUBLISHED_LABEL.mask_generator) == {
         "feature_channels": 512,
         "hidden_dim": 256,
@@ -59,6 +65,10 @@ def test_published_models() -> None:
         ({"format": 2}, "format is 2. Expected 1"),
         ({"format": None}, "format is None"),
         ({"supervision": "boxes"}, "supervision is 'boxes'. Expected 'label' or 'caption'"),
+        ({"features": "dino"}, "features is 'dino'. Expected 'diffusion' or 'clip'"),
+        ({"clip_masks": "boxed"}, "clip_masks is 'boxed'. Expected 'pooled' or 'cropped'"),
+        ({"timestep": 1000}, "timestep is 1000. Expected 0 to 999"),
+        ({"timestep": -1}, "timestep is -1"),
         ({"crop_size": 500}, "crop_size is 500. Expected a multiple of 64"),
         ({"crop_size": 0}, "crop_size is 0"),
         ({"crop_size": "512"}, "Expected the keys of format 1"),

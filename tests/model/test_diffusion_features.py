@@ -99,6 +99,28 @@ def test_noise_is_resized_with_the_latent(diffusion: DiffusionFeatures) -> None:
     torch.testing.assert_close(added[:1], noise_schedule(0)[1] * expected)
 
 
+@torch.no_grad()
+def test_another_timestep_is_that_of_the_official_unet(diffusion: DiffusionFeatures) -> None:
+    later = DiffusionFeatures(diffusion.unet, diffusion.vae, timestep=500)
+    signal_weight, noise_weight = noise_schedule(500)
+    latents, text = torch.randn(1, 4, 16, 16), torch.randn(1, 77, 32)
+    noise = torch.nn.functional.interpolate(later.noise, (16, 16), mode="bicubic")
+    noisy = later.add_noise(latents)
+    torch.testing.assert_close(noisy, signal_weight * latents + noise_weight * noise)
+    official: list[Tensor] = []
+    hooks = [
+        block.resnets[2].register_forward_pre_hook(lambda _, inputs: official.append(inputs[0]))
+        for block in later.unet.up_blocks
+    ]
+    later.unet(noisy, 500, encoder_hidden_states=text)
+    for hook in hooks:
+        hook.remove()
+    taps = later.denoise(noisy, text, torch.zeros(1, 128))
+    for tap, expected in zip(taps, official, strict=True):
+        torch.testing.assert_close(tap, expected, **TOLERANCE)
+    assert not torch.allclose(diffusion.denoise(noisy, text, torch.zeros(1, 128))[0], taps[0])
+
+
 def test_nothing_behind_the_last_tap_is_computed(
     diffusion: DiffusionFeatures, inputs: tuple[Tensor, Tensor, Tensor]
 ) -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -112,6 +113,51 @@ def test_fusion_weights_can_be_changed(model: Odise, text: TextEmbeddings) -> No
     deaf = other.eval()([image], text)[0].class_scores_QK
     assert (deaf - plain).abs().max() > 0.01
     assert torch.equal(deaf[:, -1], plain[:, -1])
+
+
+def variant(model: Odise, **changes: object) -> Odise:
+    """The drawn model with another configuration; weights that both have are the same."""
+    other = Odise(
+        replace(model.config, **changes),
+        unet=model.diffusion.unet,
+        vae=model.diffusion.vae,
+        clip=model.clip.model,
+    )
+    shapes = {name: tensor.shape for name, tensor in other.state_dict().items()}
+    same = {n: t for n, t in model.state_dict().items() if t.shape == shapes[n]}
+    other.load_state_dict(same, strict=False)
+    return other.eval()
+
+
+def test_features_of_clip_leave_the_diffusion_model_alone(
+    model: Odise, text: TextEmbeddings
+) -> None:
+    other = variant(model, features="clip")
+    hook = other.diffusion.unet.conv_in.register_forward_hook(lambda *_: pytest.fail("asked"))
+    image = images()[0]
+    found = other([image], text)[0]
+    hook.remove()
+    expected = model([image], text)[0]
+    assert found.mask_logits_QHW.shape == expected.mask_logits_QHW.shape
+    assert found.class_scores_QK.isfinite().all()
+    assert not torch.equal(found.mask_logits_QHW, expected.mask_logits_QHW)
+
+
+def test_timestep_of_the_configuration_is_taken(model: Odise, text: TextEmbeddings) -> None:
+    image = images()[2]
+    expected = model([image], text)[0]
+    same, later = (variant(model, timestep=t)([image], text)[0] for t in (0, 500))
+    assert torch.equal(same.mask_logits_QHW, expected.mask_logits_QHW)
+    assert not torch.equal(later.mask_logits_QHW, expected.mask_logits_QHW)
+
+
+def test_cropped_masks_change_names_and_no_mask(model: Odise, text: TextEmbeddings) -> None:
+    image = images()[2]
+    pooled = model([image], text)[0]
+    cropped = variant(model, clip_masks="cropped")([image], text)[0]
+    assert torch.equal(cropped.mask_logits_QHW, pooled.mask_logits_QHW)
+    assert torch.equal(cropped.class_scores_QK[:, -1], pooled.class_scores_QK[:, -1])
+    assert not torch.equal(cropped.class_scores_QK, pooled.class_scores_QK)
 
 
 def test_stages_are_reported_in_order(model: Odise, text: TextEmbeddings) -> None:

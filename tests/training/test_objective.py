@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ from torch import Tensor
 
 from odise_cli.model.checkpoint import head_tensors
 from odise_cli.model.config import PUBLISHED_CAPTION, PUBLISHED_LABEL, ModelConfig
+from odise_cli.model.odise import Odise
 from odise_cli.training.criterion import Criterion, Losses
 from odise_cli.training.objective import TrainingObjective, mark_trainable
 from odise_cli.training.optimizer import count_parameters
@@ -79,6 +81,22 @@ def test_gradients_reach_what_learns_and_nothing_else(
     if any(num_masks):
         for name in ("alpha_cond", "alpha_cond_time_embed", "clip_project.linear.weight"):
             assert objective.model.captioner.get_parameter(name).grad.any(), name
+
+
+def test_features_of_clip_need_no_captioner() -> None:
+    drawn_model = drawn.build("label")
+    model = Odise(
+        replace(drawn_model.config, features="clip"),
+        unet=copy.deepcopy(drawn_model.diffusion.unet),
+        vae=copy.deepcopy(drawn_model.diffusion.vae),
+        clip=copy.deepcopy(drawn_model.clip.model),
+    )
+    criterion = Criterion(sampler=PointSampler(num_points=64))
+    objective = TrainingObjective(model, criterion, text=drawn.vocabulary(drawn_model))
+    step(objective, training_batch("label", (1,)))
+    for name, gradient in gradients(objective).items():
+        learns = not name.startswith(("clip.", "diffusion.", "captioner."))
+        assert (gradient is not None) == learns, name
 
 
 def test_frozen_parts_stay_as_they_are() -> None:
