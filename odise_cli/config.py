@@ -27,6 +27,10 @@ DATASETS = (
     "label-png",
 )
 """What `--dataset` accepts."""
+EXPORT_FORMATS = ("safetensors",)
+"""What `--format` accepts."""
+EXPORT_PRECISIONS = ("fp32", "fp16")
+"""What weights can be written in."""
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -272,6 +276,32 @@ class DrawConfig:
             raise UsageError(
                 f"--close-up: {self.close_up} is no share. Expected 0 to 1. Try --close-up 0.25."
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """Everything `odise export` was asked to do."""
+
+    format: str
+    """One of `EXPORT_FORMATS`."""
+    out: Path
+    """An empty or new folder."""
+    model: str = "label"
+    """`label`, `caption`, `tiny`, a model folder or a training run's folder."""
+    weights: Path | None = None
+    """A `.pth` or `.safetensors` head that replaces the model's own."""
+    offline: bool = False
+    """Never touch the network."""
+    precision: str = "fp32"
+    """`fp32` or `fp16`, of the weights in the files."""
+    report: Path | None = None
+    """A `report.json` of `odise evaluate` with the same weights, for the model card."""
+    verify: bool = True
+    """Run what was written, and compare its answers with the engine's."""
+
+    def __post_init__(self) -> None:
+        _check_member("--format", (self.format,), EXPORT_FORMATS)
+        _check_member("--precision", (self.precision,), EXPORT_PRECISIONS)
 
 
 def _check_member(flag: str, values: Sequence[str], allowed: Sequence[str]) -> None:

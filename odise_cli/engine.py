@@ -229,9 +229,9 @@ class Engine:
         options: SegmentOptions,
     ) -> list[ImageResult]:
         watch = _Stopwatch(self.device)
-        tensors = [self._to_device(image.resized_HW3) for image in images]
-        with self._autocast():
-            predictions = self.model(tensors, vocabulary.text, on_stage=watch.mark)
+        predictions = self.predict(
+            [image.resized_HW3 for image in images], vocabulary, on_stage=watch.mark
+        )
         segmentations = [
             _postprocess(prediction, image.size, vocabulary.isthing_K, options)
             for prediction, image in zip(predictions, images, strict=True)
@@ -246,6 +246,28 @@ class Engine:
             )
             for image, segmentation in zip(images, segmentations, strict=True)
         ]
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        pixels: Sequence[NDArray[np.uint8]],
+        vocabulary: EmbeddedVocabulary,
+        *,
+        on_stage: Callable[[str], None] = lambda _: None,
+    ) -> list[MaskPredictions]:
+        """What the network says of images, before any threshold.
+
+        Args:
+            pixels: each [H, W, 3] RGB at the test-time size.
+            vocabulary: what to look for.
+            on_stage: called with a stage's name when it is done.
+        """
+        tensors = [self._to_device(pixels_HW3) for pixels_HW3 in pixels]
+        with self._autocast():
+            predictions: list[MaskPredictions] = self.model(
+                tensors, vocabulary.text, on_stage=on_stage
+            )
+        return predictions
 
     def _to_device(self, pixels_HW3: NDArray[np.uint8]) -> Tensor:
         """[3, H, W] in 0..1."""

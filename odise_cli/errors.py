@@ -3,7 +3,8 @@
     OdiseError                      1   (never raised itself)
     ├── UsageError                  2   an option, a settings file, a vocabulary's text
     │   ├── SettingsChangedError    2   the output folder was made with other settings
-    │   └── TrainingError           2   settings or images with which a loss is no number
+    │   ├── TrainingError           2   settings or images with which a loss is no number
+    │   └── ExportError             2   an exported model that answers differently
     ├── NoImagesError               4   the sources hold no image
     ├── MissingDataError            5   weights, vocabulary or data that are not there
     │   └── CheckpointError         5   weights that are there and cannot be used
@@ -35,6 +36,10 @@ class SettingsChangedError(UsageError):
 
 class TrainingError(UsageError):
     """A training step whose loss or gradient is not finite: settings or images are at fault."""
+
+
+class ExportError(UsageError):
+    """A model that, in the format or precision that was asked for, gives other answers."""
 
 
 class NoImagesError(OdiseError):

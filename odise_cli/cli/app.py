@@ -12,7 +12,7 @@ from typing import Annotated, Never
 import typer
 
 from odise_cli import __version__
-from odise_cli.cli import draw, evaluate, merge, models, segment, train, vocab
+from odise_cli.cli import draw, evaluate, export, merge, models, segment, train, vocab
 from odise_cli.cli.console import Console
 from odise_cli.errors import OdiseError
 
@@ -25,6 +25,7 @@ app.command()(segment.segment)
 app.command()(evaluate.evaluate)
 app.command()(merge.merge)
 app.command()(train.train)
+app.command()(export.export)
 app.command()(draw.draw)
 app.add_typer(models.app, name="models")
 app.add_typer(vocab.app, name="vocab")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from odise_cli.reports.evaluation import EvaluationReport, SelfCheckReport, figure_text
+from odise_cli.reports.export import ExportReport
 from odise_cli.reports.segmentation import SegmentPlan, SegmentReport
 from odise_cli.reports.training import TrainPlan, TrainReport
 
@@ -108,6 +109,21 @@ def draw_report_text(report: "DrawReport") -> str:
         f"annotations: {report.out / 'panoptic.json'} (masks in {report.out / 'panoptic'})\n"
         f"captions:    {report.out / 'captions.json'}"
     )
+
+
+def export_report_text(report: ExportReport) -> str:
+    """What `odise export` says at the end."""
+    lines = [f"{report.format}, {report.precision}, {size_text(report.num_bytes)}"]
+    if report.parity is None:
+        lines.append("not verified")
+    else:
+        lines.append(
+            f"the same answers on {_count(report.num_samples, 'picture')}: "
+            f"mask IoU {report.parity['mask_iou']:.4f}, "
+            f"label agreement {report.parity['label_agreement']:.4f}, "
+            f"largest logit difference {report.parity['max_logit_difference']:.2g}"
+        )
+    return "\n".join((*lines, f"model: {report.out}"))
 
 
 def evaluation_text(report: EvaluationReport) -> str:

@@ -4,7 +4,7 @@ Knows addresses, sizes, hashes and licences; opens no checkpoint and knows no te
 Read `published.py` (the table) first, then `download.py`, then `checksum.py`.
 """
 
-from odise_cli.hub.checksum import FileCheck, file_sha256, verify
+from odise_cli.hub.checksum import FileCheck, file_sha256, hash_file, verify
 from odise_cli.hub.download import OnProgress, pull
 from odise_cli.hub.published import (
     LICENCE_NOTICE,
@@ -32,6 +32,7 @@ __all__ = [
     "WeightPaths",
     "cache_folder",
     "file_sha256",
+    "hash_file",
     "locate",
     "presence",
     "published_model",

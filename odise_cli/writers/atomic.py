@@ -7,6 +7,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -122,6 +123,43 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     with AtomicFile(path) as file:
         file.write(data)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder that appears under its name, whole, when the `with` block ends well.
+
+    Yields:
+        where to write meanwhile: beside `path`, under another name.
+
+    Raises:
+        UsageError: `path` is not empty, or cannot be made.
+        OdiseError: as `explained_errors` says.
+    """
+    path = path.resolve()
+    temporary = temporary_path(path)
+    with explained_errors(path):
+        if path.exists() and not path.is_dir():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+        if path.is_dir() and any(path.iterdir()):
+            raise UsageError(
+                f"--out: {path} is not empty. Expected an empty or a new folder. "
+                "Give another --out."
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+    try:
+        yield temporary
+        with explained_errors(path):
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as stream:
+                        os.fsync(stream.fileno())
+            temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 def link_atomic(source: Path, path: Path) -> None:

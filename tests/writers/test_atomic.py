@@ -9,6 +9,7 @@ from odise_cli.writers.atomic import (
     AtomicFile,
     explained_errors,
     link_atomic,
+    new_folder,
     remove_file,
     temporary_path,
     write_atomic,
@@ -175,3 +176,38 @@ def test_a_folder_in_the_place_of_a_file_is_not_removed(tmp_path):
     (tmp_path / "file").mkdir()
     with pytest.raises(UsageError, match="file: cannot be written: Is a directory"):
         remove_file(tmp_path / "file")
+
+
+def test_a_folder_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "deep" / "folder"
+    with new_folder(path) as folder:
+        (folder / "a").mkdir()
+        (folder / "a" / "b").write_bytes(b"new")
+        assert not path.exists()
+    assert (path / "a" / "b").read_bytes() == b"new"
+    assert names_in(tmp_path / "deep") == ["folder"]
+
+
+def test_a_folder_that_fails_is_not_there(tmp_path):
+    leftover = temporary_path(tmp_path / "folder")
+    leftover.mkdir()
+    (leftover / "old").write_bytes(b"of a killed run")
+    found = []
+
+    def fail():
+        with new_folder(tmp_path / "folder") as folder:
+            found.append(names_in(folder))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert found == [[]]
+    assert names_in(tmp_path) == []
+
+
+def test_a_folder_takes_no_place_that_is_taken(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UsageError, match="is not empty"), new_folder(tmp_path):
+        pass
+    with pytest.raises(UsageError, match="file is a file and no folder"):
+        new_folder(tmp_path / "file").__enter__()

@@ -1,0 +1,1 @@
+"""A model leaves odise: its files, and the proof that they still give the same answer."""
