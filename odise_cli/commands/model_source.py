@@ -7,16 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from odise_cli.errors import MissingDataError
-from odise_cli.hub import LICENCE_NOTICE, PUBLISHED_MODELS, file_sha256, locate
-from odise_cli.model.checkpoint import ModelFiles, load_head, load_model, read_model_folder
+from odise_cli.hub import (
+    BUNDLED_FOLDER,
+    BUNDLED_MODEL,
+    LICENCE_NOTICE,
+    PUBLISHED_MODELS,
+    file_sha256,
+    locate,
+)
+from odise_cli.model.checkpoint import ModelFiles, load_model, read_model_folder
 from odise_cli.model.config import PUBLISHED_CAPTION, PUBLISHED_LABEL, ModelConfig
 from odise_cli.model.odise import Odise
-from odise_cli.model.tiny import TINY, build_tiny
-from odise_cli.model.weights_file import read_tensors
 from odise_cli.vocabulary.loader import load_vocabulary
 
 _PUBLISHED_CONFIGS = {"label": PUBLISHED_LABEL, "caption": PUBLISHED_CAPTION}
-_TINY = "tiny"
 _TRAINING_VOCABULARY = "coco133"
 
 
@@ -25,10 +29,7 @@ class ModelSource:
     """A model that was found, not loaded."""
 
     config: ModelConfig
-    files: ModelFiles | None
-    """None for the tiny model, which is built."""
-    head: Path | None
-    """A head that replaces the model's own."""
+    files: ModelFiles
     notice: str
     """What users must be told once; may be empty."""
 
@@ -37,21 +38,13 @@ class ModelSource:
 
         Parts that a library fetches by name have none and are known by that name.
         """
-        if self.files is None:
-            hashes = {"tiny": "seeded initialisation"}
-        else:
-            named = {"diffusion": self.files.diffusion, "clip": self.files.clip}
-            hashes = {part: name for part, name in named.items() if not Path(name).exists()}
-            paths = self.files.weight_files()
-            hashes |= {_part_name(path, self.files): file_sha256(path) for path in paths}
-        if self.head is not None:
-            hashes["head"] = file_sha256(self.head)
-        return hashes
+        named = {"diffusion": self.files.diffusion, "clip": self.files.clip}
+        hashes = {part: name for part, name in named.items() if not Path(name).exists()}
+        paths = self.files.weight_files()
+        return hashes | {_part_name(path, self.files): file_sha256(path) for path in paths}
 
     def text_encoder_id(self) -> str:
         """What identifies the text encoder's weights among cached embeddings."""
-        if self.files is None:
-            return "tiny-untrained"
         clip = Path(self.files.clip)
         if clip.is_file():
             return file_sha256(clip)
@@ -60,7 +53,7 @@ class ModelSource:
         return self.files.clip
 
     def load(self, *, offline: bool, seed: int, has_head: bool = True) -> Odise:
-        """Load or build the model, on the CPU in fp32.
+        """Load the model, on the CPU in fp32.
 
         Args:
             offline: never touch the network.
@@ -71,18 +64,8 @@ class ModelSource:
             MissingDataError: if a part is missing.
             CheckpointError: if a part cannot be used.
         """
-        if self.files is not None:
-            files = replace(self.files, config=self.config)
-            return load_model(files, offline=offline, seed=seed, has_head=has_head)
-        model = build_tiny(config=self.config, seed=seed)
-        if self.head is not None:
-            load_head(
-                model,
-                str(self.head),
-                read_tensors(self.head),
-                empty_caption=model.captioner.empty_caption,
-            )
-        return model
+        files = replace(self.files, config=self.config)
+        return load_model(files, offline=offline, seed=seed, has_head=has_head)
 
 
 def _part_name(path: Path, files: ModelFiles) -> str:
@@ -114,8 +97,6 @@ def find_model(name: str, *, weights: Path | None, has_head: bool = True) -> Mod
             f"--weights: {weights} does not exist. Expected a .pth or .safetensors head. "
             "Check the path."
         )
-    if name == _TINY:
-        return ModelSource(config=TINY, files=None, head=weights, notice=TINY.notice)
     if name in PUBLISHED_MODELS:
         # A head that is named need not be downloaded, whether or not it is there.
         paths = locate(name, head=weights if has_head else Path())
@@ -127,14 +108,15 @@ def find_model(name: str, *, weights: Path | None, has_head: bool = True) -> Mod
             diffusion=str(paths.diffusion),
             clip=str(paths.clip),
         )
-        return ModelSource(config=config, files=files, head=None, notice=LICENCE_NOTICE)
-    if not Path(name).is_dir():
+        return ModelSource(config=config, files=files, notice=LICENCE_NOTICE)
+    folder = BUNDLED_FOLDER if name == BUNDLED_MODEL else Path(name)
+    if not folder.is_dir():
         raise MissingDataError(
             f"--model: {name!r} is neither a model nor a folder. "
-            f"Expected {', '.join([*PUBLISHED_MODELS, _TINY])} or a model folder. "
+            f"Expected {', '.join([*PUBLISHED_MODELS, BUNDLED_MODEL])} or a model folder. "
             "`odise models list` shows what is here."
         )
-    files = read_model_folder(Path(name))
+    files = read_model_folder(folder)
     if weights is not None:
         files = replace(files, head=weights)
-    return ModelSource(config=files.config, files=files, head=None, notice=files.config.notice)
+    return ModelSource(config=files.config, files=files, notice=files.config.notice)

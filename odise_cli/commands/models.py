@@ -9,9 +9,6 @@ from typing import Literal
 
 from odise_cli import hub
 
-BUNDLED_MODEL = "tiny"
-"""Ships inside the package: nothing to fetch, nothing to verify."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class FileStatus:
@@ -62,7 +59,7 @@ def pull_models(
         MissingDataError: `offline` and a file is not here; or the server has no such file.
         TryAgainError: The network, the server or the disk failed; or another pull is running.
     """
-    if name == BUNDLED_MODEL:
+    if name == hub.BUNDLED_MODEL:
         return _bundled_status()
     hub.pull(name, offline=offline, on_progress=on_progress)
     return _published_status(name, _presences(name))
@@ -74,7 +71,11 @@ def verify_models(name: str) -> ModelStatus:
     Raises:
         UsageError: No model has this name.
     """
-    return _bundled_status() if name == BUNDLED_MODEL else _published_status(name, hub.verify(name))
+    return (
+        _bundled_status()
+        if name == hub.BUNDLED_MODEL
+        else _published_status(name, hub.verify(name))
+    )
 
 
 def _presences(name: str) -> tuple[hub.FileCheck, ...]:
@@ -103,4 +104,11 @@ def _published_status(name: str, checks: tuple[hub.FileCheck, ...]) -> ModelStat
 
 
 def _bundled_status() -> ModelStatus:
-    return ModelStatus(name=BUNDLED_MODEL, files=(), size="0 MB", licence="Apache-2.0", notice=None)
+    num_bytes = sum(path.stat().st_size for path in hub.BUNDLED_FOLDER.rglob("*.safetensors"))
+    return ModelStatus(
+        name=hub.BUNDLED_MODEL,
+        files=(),
+        size=hub.size_text(num_bytes),
+        licence="Apache-2.0",
+        notice=None,
+    )

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from odise_cli.commands.train_head import HeadParts, build_head_task, find_head_parts
+from odise_cli.commands.train_head import HeadParts, find_head_parts
+from odise_cli.commands.train_pictures import PictureParts, find_picture_parts
 from odise_cli.config import TrainConfig
 from odise_cli.data.training.stream import ShuffledStream
 from odise_cli.errors import SettingsChangedError, UsageError
@@ -46,9 +47,9 @@ def plan_train(config: TrainConfig) -> TrainPlan:
         task=recipe.task,
         model=recipe.model,
         out=config.out,
-        num_images=len(parts.samples),
-        num_validation_images=0 if parts.validation is None else len(parts.validation.records),
-        num_categories=len(parts.vocabulary.categories),
+        num_images=parts.num_images,
+        num_validation_images=parts.num_validation_images,
+        num_categories=parts.num_categories,
         num_steps=recipe.steps,
         num_done_steps=checkpoints[-1][0] if checkpoints else 0,
         batch_size=recipe.batch_size,
@@ -86,7 +87,7 @@ def run_train(  # long because: the whole command, top to bottom
     parts = _find_parts(config)
     with _run_folder(config, is_first=accelerator.is_main_process):
         accelerator.wait_for_everyone()
-        for message in (*parts.warnings, parts.source.notice, placement.notice):
+        for message in (*parts.warnings, parts.notice, placement.notice):
             if message:
                 on_notice(message)
         if not has_tensorboard():
@@ -95,12 +96,12 @@ def run_train(  # long because: the whole command, top to bottom
             device=accelerator.device, precision=placement.precision, batch_size=images
         )
         stream = ShuffledStream(
-            num_samples=len(parts.samples),
+            num_samples=parts.num_images,
             seed=recipe.seed,
             rank=accelerator.process_index,
             world_size=accelerator.num_processes,
         )
-        task = build_head_task(config, parts, here, stream)
+        task = parts.build_task(config, here, stream)
         counts = count_parameters(task.objective)
         trainer = Trainer(task, recipe, accelerator, run=config.out, on_progress=on_progress)
         num_steps_before, started = trainer.step, time.perf_counter()
@@ -130,13 +131,8 @@ def run_train(  # long because: the whole command, top to bottom
         return report
 
 
-def _find_parts(config: TrainConfig) -> HeadParts:
-    if config.recipe.task != "head":
-        raise UsageError(
-            f"task: {config.recipe.task!r} cannot be trained by this command yet. Expected 'head'. "
-            "Give another recipe."
-        )
-    return find_head_parts(config)
+def _find_parts(config: TrainConfig) -> HeadParts | PictureParts:
+    return find_head_parts(config) if config.recipe.task == "head" else find_picture_parts(config)
 
 
 def _place(config: TrainConfig) -> Placement:

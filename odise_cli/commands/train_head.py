@@ -12,13 +12,14 @@ from odise_cli.commands.model_source import ModelSource, find_model
 from odise_cli.commands.validation import ValidationData, find_validation_data, validate
 from odise_cli.config import TrainConfig
 from odise_cli.data.training.coco import (
-    CocoPanopticSamples,
     open_coco_panoptic_samples,
     open_coco_train,
 )
 from odise_cli.data.training.loading import Preparation
-from odise_cli.data.training.nouns import caption_nouns
+from odise_cli.data.training.nouns import caption_noun_phrases, caption_nouns
+from odise_cli.data.training.samples import TrainingDataset
 from odise_cli.data.training.stream import ShuffledStream
+from odise_cli.data.world.dataset import WorldDataset
 from odise_cli.engine import Engine
 from odise_cli.errors import UsageError
 from odise_cli.hub import LICENCE_NOTICE, cache_folder
@@ -26,13 +27,11 @@ from odise_cli.model.checkpoint import (
     HEAD_FILE,
     load_head,
     save_head,
-    save_model_folder,
     save_referring_folder,
 )
 from odise_cli.model.clip import count_tokens
 from odise_cli.model.config import PUBLISHED_CAPTION, PUBLISHED_LABEL, ModelConfig
 from odise_cli.model.odise import Odise
-from odise_cli.model.tiny import TINY_CLIP
 from odise_cli.model.weights_file import read_tensors
 from odise_cli.placement import Placement
 from odise_cli.recipe.schema import Recipe
@@ -51,7 +50,9 @@ from odise_cli.vocabulary.loader import load_vocabulary
 from odise_cli.vocabulary.vocabulary import Vocabulary
 
 _BASES = {"label": PUBLISHED_LABEL, "caption": PUBLISHED_CAPTION}
-_CROPS_PER_RECOMPUTATION = 4
+_WORDS = {"nouns": caption_nouns, "phrases": caption_noun_phrases}
+_CROPS_PER_RECOMPUTATION = 1
+"""What is recomputed together is in memory together: 3.4 GiB a crop at full size."""
 _FEATURES_FOLDER = "features"
 _NOISE = 42
 """Seed of the diffusion model's fixed noise; the published one, and that of `odise segment`."""
@@ -64,9 +65,33 @@ class HeadParts:
     source: ModelSource
     """With the configuration that the trained model will have."""
     vocabulary: Vocabulary
-    samples: CocoPanopticSamples
+    samples: TrainingDataset
     validation: ValidationData | None
     warnings: tuple[str, ...]
+
+    @property
+    def notice(self) -> str:
+        """What users must be told once; may be empty."""
+        return self.source.notice
+
+    @property
+    def num_images(self) -> int:
+        """Images to train on."""
+        return len(self.samples)
+
+    @property
+    def num_validation_images(self) -> int:
+        """Images to validate on."""
+        return 0 if self.validation is None else len(self.validation.records)
+
+    @property
+    def num_categories(self) -> int:
+        """Of the training vocabulary."""
+        return len(self.vocabulary.categories)
+
+    def build_task(self, config: TrainConfig, placement: Placement, stream: ShuffledStream) -> Task:
+        """As `build_head_task`."""
+        return build_head_task(config, self, placement, stream)
 
 
 def find_head_parts(config: TrainConfig) -> HeadParts:
@@ -81,7 +106,7 @@ def find_head_parts(config: TrainConfig) -> HeadParts:
     check_word_lengths(vocabulary, count_tokens)
     source = find_model(recipe.model, weights=None, has_head=not recipe.is_head_new)
     source = replace(source, config=_model_config(recipe, source.config, vocabulary))
-    samples = _open_samples(config, vocabulary)
+    samples, counted = _open_samples(config, vocabulary)
     validation = None
     if recipe.validation.every:
         wanted = vocabulary
@@ -94,7 +119,7 @@ def find_head_parts(config: TrainConfig) -> HeadParts:
         vocabulary=vocabulary,
         samples=samples,
         validation=validation,
-        warnings=(*warnings, *samples.warnings),
+        warnings=(*warnings, *counted),
     )
 
 
@@ -177,31 +202,41 @@ def _model_config(recipe: Recipe, base: ModelConfig, vocabulary: Vocabulary) -> 
         beta=published.beta,
         training_words=vocabulary.words,
         is_trained=True,
-        notice="" if recipe.is_head_new or base.notice != LICENCE_NOTICE else LICENCE_NOTICE,
+        notice="" if recipe.is_head_new and base.notice == LICENCE_NOTICE else base.notice,
     )
 
 
-def _open_samples(config: TrainConfig, vocabulary: Vocabulary) -> CocoPanopticSamples:
+def _open_samples(
+    config: TrainConfig, vocabulary: Vocabulary
+) -> tuple[TrainingDataset, tuple[str, ...]]:
+    """The training images, and what there is to warn of."""
     data, needs_captions = config.recipe.data, config.recipe.supervision == "caption"
     if data.dataset == "world":
-        raise UsageError(
-            "data.dataset: 'world' cannot be drawn by this command yet. Expected 'coco' or "
-            "'coco-panoptic'. Give another recipe."
+        world = WorldDataset(
+            data.num_scenes,
+            categories=vocabulary.categories,
+            side_px=data.crop_size,
+            seed=config.recipe.seed,
+            close_up=data.close_up,
+            min_window=data.min_window,
         )
+        return world, ()
     if data.dataset == "coco":
-        return open_coco_train(config.data, vocabulary.categories, with_captions=needs_captions)
-    return open_coco_panoptic_samples(
+        coco = open_coco_train(config.data, vocabulary.categories, with_captions=needs_captions)
+        return coco, tuple(coco.warnings)
+    pair = open_coco_panoptic_samples(
         config.data / data.annotations,
         config.data / data.masks,
         config.data / data.images,
         vocabulary.categories,
         captions=config.data / data.captions if needs_captions else None,
     )
+    return pair, tuple(pair.warnings)
 
 
 def _open_batches(
     recipe: Recipe,
-    samples: CocoPanopticSamples,
+    samples: TrainingDataset,
     stream: ShuffledStream,
     first: int,
     *,
@@ -213,7 +248,7 @@ def _open_batches(
         is_augmented=data.augment,
         min_scale=data.min_scale,
         max_scale=data.max_scale,
-        words_of=caption_nouns if recipe.supervision == "caption" else None,
+        words_of=_WORDS[data.words] if recipe.supervision == "caption" else None,
     )
     return open_batches(
         samples,
@@ -231,8 +266,6 @@ def _read_head(model: Odise, path: Path) -> None:
 
 
 def _save_model(model: Odise, source: ModelSource, folder: Path) -> None:
-    """The run's folder as a model; the tiny model's frozen parts are small enough to be in it."""
-    if source.files is None:
-        save_model_folder(model, TINY_CLIP, folder)
-    else:
-        save_referring_folder(model, source.files, folder)
+    """The run's folder as a model; frozen parts stay where they are."""
+    assert source.files is not None
+    save_referring_folder(model, source.files, folder)

@@ -7,6 +7,8 @@ Read `published.py` (the table) first, then `download.py`, then `checksum.py`.
 from odise_cli.hub.checksum import FileCheck, file_sha256, hash_file, verify
 from odise_cli.hub.download import OnProgress, pull
 from odise_cli.hub.published import (
+    BUNDLED_FOLDER,
+    BUNDLED_MODEL,
     LICENCE_NOTICE,
     PUBLISHED_MODELS,
     FileState,
@@ -22,6 +24,8 @@ from odise_cli.hub.published import (
 )
 
 __all__ = [
+    "BUNDLED_FOLDER",
+    "BUNDLED_MODEL",
     "LICENCE_NOTICE",
     "PUBLISHED_MODELS",
     "FileCheck",

@@ -19,6 +19,9 @@ LICENCE_NOTICE = (
 )
 """Printed once and written into `run.json` whenever a published head is used."""
 
+BUNDLED_MODEL = "tiny"
+BUNDLED_FOLDER = Path(__file__).parents[1] / "_models" / BUNDLED_MODEL
+"""A model folder inside the package: nothing to fetch, nothing to verify."""
 
 FileState = Literal["present", "ok", "missing", "wrong size", "wrong sha256"]
 """`present`: there, with the right size as far as it is published; its content was not read."""

@@ -38,6 +38,11 @@ class Clip(nn.Module):
         return int(self.model.visual.image_size[0])
 
     @property
+    def patch_size(self) -> int:
+        """Side of the square patches that are a token each, pixels."""
+        return int(self.model.visual.patch_size[0])
+
+    @property
     def embed_dim(self) -> int:
         """Width D of the common space of words and images."""
         return int(self.model.visual.output_dim)
@@ -55,6 +60,19 @@ class Clip(nn.Module):
         """
         tokens_NT = open_clip.tokenize(list(words), context_length=self.model.context_length)
         return self.model.encode_text(tokens_NT.to(self.model.token_embedding.weight.device))
+
+    def encode_states(self, sentences: Sequence[str]) -> Tensor:
+        """The text tower's last hidden states: what a diffusion model is conditioned on.
+
+        Returns:
+            [N, T, C], layer-normed, not projected; T tokens, C text width.
+        """
+        model = self.model
+        tokens_NT = open_clip.tokenize(list(sentences), context_length=model.context_length)
+        tokens_NT = tokens_NT.to(model.token_embedding.weight.device)
+        states_NTC = model.token_embedding(tokens_NT) + model.positional_embedding
+        states_NTC = model.transformer(states_NTC, attn_mask=model.attn_mask)
+        return model.ln_final(states_NTC)
 
     def embed_images(self, images_B3HW: Tensor) -> Tensor:
         """Embed crops, raw: projected, not normalised.
@@ -94,6 +112,36 @@ class Clip(nn.Module):
             patches_BChw = tokens_BTC[:, 1:].mT.unflatten(2, tuple(visual.grid_size))
             maps += [patches_BChw] * depths.count(depth)
         return maps
+
+    def embed_windows(self, windows_B3HW: Tensor, origins_B2: Tensor) -> Tensor:
+        """Embed parts of pictures at their places, as if the rest of the picture were hidden.
+
+        Args:
+            windows_B3HW: RGB in 0..1, sides multiples of the patch size.
+            origins_B2: int64, row and column of each window's first patch in its picture.
+
+        Returns:
+            [B, D] image embeddings, raw.
+        """
+        visual = self.model.visual
+        patches_BCHW = visual.conv1((windows_B3HW - self.mean) / self.std)
+        rows_BH = origins_B2[:, :1] + torch.arange(patches_BCHW.shape[2], device=origins_B2.device)
+        columns_BW = origins_B2[:, 1:] + torch.arange(
+            patches_BCHW.shape[3], device=origins_B2.device
+        )
+        index_BHW = rows_BH[:, :, None] * visual.grid_size[1] + columns_BW[:, None]
+        # The class token's position comes first.
+        position_BPC = visual.positional_embedding[1 + index_BHW.flatten(1)]
+        class_C = visual.class_embedding + visual.positional_embedding[0]
+        tokens_BTC = torch.cat(
+            [
+                class_C.expand(len(windows_B3HW), 1, -1),
+                patches_BCHW.flatten(2).transpose(1, 2) + position_BPC,
+            ],
+            dim=1,
+        )
+        tokens_BTC = visual.transformer(visual.ln_pre(tokens_BTC))
+        return self._project(tokens_BTC[:, 0])
 
     def embed_masks(self, images: Sequence[Tensor], mask_logits_BQHW: Tensor) -> Tensor:
         """Embed what lies inside each mask, by one mask token per mask.
@@ -144,7 +192,7 @@ class Clip(nn.Module):
         """Which tokens each mask hides, [B, Q, T] bool; the class token is never hidden."""
         size = (self.image_size, self.image_size)
         logits = F.interpolate(mask_logits_BQHW, size=size, mode="bilinear", align_corners=False)
-        coverage = F.max_pool2d(logits.sigmoid(), self.model.visual.patch_size[0])
+        coverage = F.max_pool2d(logits.sigmoid(), self.patch_size)
         blocked_BQP = (coverage < 0.5).flatten(2)
         return F.pad(blocked_BQP, (1, 0), value=False)
 

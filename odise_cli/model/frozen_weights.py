@@ -19,13 +19,14 @@ from diffusers.loaders.single_file_utils import (
     convert_ldm_unet_checkpoint,
     convert_ldm_vae_checkpoint,
 )
+from open_clip.model import resize_pos_embed
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from odise_cli.errors import CheckpointError, MissingDataError
-from odise_cli.model.clip import TEXT_CONTEXT
+from odise_cli.model.clip import TEXT_CONTEXT, Clip
 from odise_cli.model.weights_file import (
     first_line,
     load_exactly,
@@ -274,13 +275,7 @@ def load_clip(source: str, *, offline: bool) -> nn.Module:
 
 
 def _load_clip_folder(folder: Path) -> nn.Module:
-    try:
-        config = json.loads((folder / _CLIP_CONFIG).read_text())["model_cfg"]
-    except (OSError, ValueError, KeyError) as error:
-        raise MissingDataError(
-            f"{folder}: {_CLIP_CONFIG} is missing or unreadable ({error}). "
-            f"Expected a folder with {_CLIP_CONFIG} and {_CLIP_WEIGHTS}. Check the path."
-        ) from error
+    config = read_clip_config(folder)
     tensors = read_tensors(folder / _CLIP_WEIGHTS)
     try:
         return build_clip(config, str(folder), tensors)
@@ -299,6 +294,36 @@ def save_clip(model: nn.Module, config: Mapping[str, Any], folder: Path) -> None
     save_file(
         {name: x.contiguous() for name, x in model.state_dict().items()}, folder / _CLIP_WEIGHTS
     )
+
+
+def read_clip_config(folder: Path) -> dict[str, Any]:
+    """open_clip's `model_cfg` of a CLIP in open_clip's own folder format.
+
+    Raises:
+        MissingDataError: if the folder has none.
+    """
+    try:
+        return dict(json.loads((folder / _CLIP_CONFIG).read_text())["model_cfg"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MissingDataError(
+            f"{folder}: {_CLIP_CONFIG} is missing or unreadable ({error}). "
+            f"Expected a folder with {_CLIP_CONFIG} and {_CLIP_WEIGHTS}. Check the path."
+        ) from error
+
+
+def resized_clip(
+    clip: Clip, config: Mapping[str, Any], image_size: int
+) -> tuple[Clip, dict[str, Any]]:
+    """The same CLIP for pictures of another size, and its `model_cfg`.
+
+    The positions of its patches are interpolated; it has to be trained on before it is as good.
+    """
+    resized_config = {**config, "vision_cfg": {**config["vision_cfg"], "image_size": image_size}}
+    model = build_clip(resized_config, "resized", None)
+    tensors = clip.model.state_dict()
+    resize_pos_embed(tensors, model)
+    load_exactly(model, "resized", tensors)
+    return Clip(model), resized_config
 
 
 def build_clip(

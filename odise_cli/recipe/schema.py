@@ -86,17 +86,34 @@ class DataConfig:
     """Flip, large-scale jitter and random crop; without, images are resized to the crop's size."""
     min_scale: float = 0.1
     max_scale: float = 2.0
+    words: str = "nouns"
+    """What is drawn from captions: `nouns` ("bus") or noun `phrases` ("red bus")."""
+    num_scenes: int = 10000
+    """Of `world`: how many scenes there are; scene n follows from `seed` and n."""
+    close_up: float = 0.0
+    """Of `world`: share of scenes that are seen from near, around one thing."""
+    min_window: float = 1.0
+    """Of `world`: smallest side of the part of a scene that is seen, relative to its height."""
+    part_sides: tuple[int, ...] = ()
+    """Of task `clip`: in place of scaled windows, parts of scenes at their own scale and place
+    with sides of so many patches, one of these for each pass; small parts show one thing."""
     num_workers: int = 4
     """Threads of each process that read images ahead; 0 reads when they are needed."""
 
     def __post_init__(self) -> None:
         check_member("data.dataset", self.dataset, TRAINING_DATA)
+        check_member("data.words", self.words, ("nouns", "phrases"))
         if self.crop_size < 64 or self.crop_size % 64:
             raise UsageError(
                 f"data.crop_size: {self.crop_size} cannot be cut into latents. "
                 "Expected a multiple of 64. Use for example 1024."
             )
         check_least("data.num_workers", self.num_workers, 0)
+        check_least("data.num_scenes", self.num_scenes, 1)
+        for side in self.part_sides:
+            check_least("data.part_sides", side, 1)
+        check_share("data.close_up", self.close_up)
+        check_share("data.min_window", self.min_window)
         if not 0 < self.min_scale <= self.max_scale:
             raise UsageError(
                 f"data.min_scale: {self.min_scale} to {self.max_scale} is no range of scales. "
@@ -134,7 +151,8 @@ class Recipe:
     """Of `head`: `label` or `caption`."""
     model: str = "label"
     """`label`, `caption`, `tiny` or a model folder: whose frozen parts are used, and whose head
-    where `is_head_new` is false."""
+    where `is_head_new` is false. Other tasks than `head` go on with its part of theirs; for them
+    `new` is the tiny model as it is before it has learned anything."""
     is_head_new: bool = True
     """Start from a head of seeded random numbers instead of the model's own."""
     freeze_captioner: bool = False

@@ -23,11 +23,10 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_the_tiny_model_is_built_and_says_that_it_is_untrained():
+def test_the_tiny_model_is_trained_and_says_what_it_knows():
     source = find_model("tiny", weights=None)
-    assert source.files is None
-    assert not source.config.is_trained
-    assert "UNTRAINED" in source.notice
+    assert source.config.is_trained
+    assert "knows only the synthetic world" in source.notice
     assert isinstance(source.load(offline=True, seed=42), Odise)
 
 

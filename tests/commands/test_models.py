@@ -36,7 +36,7 @@ def test_list_shows_every_model_and_what_is_here_of_it(cache: Path):
     assert [(m.name, m.state, m.size) for m in (label, caption, tiny)] == [
         ("label", "incomplete", "at least 5.20 GB"),
         ("caption", "incomplete", "at least 5.20 GB"),
-        ("tiny", "bundled", "0 MB"),
+        ("tiny", "bundled", tiny.size),
     ]
     assert [(file.name, file.size_bytes, file.state) for file in label.files] == [
         ("odise_label_coco_50e-b67d2efc.pth", None, "present"),
@@ -47,6 +47,7 @@ def test_list_shows_every_model_and_what_is_here_of_it(cache: Path):
     assert label.notice is not None
     assert "non-commercial" in label.notice
     assert (tiny.files, tiny.notice) == ((), None)
+    assert 15 < float(tiny.size.removesuffix(" MB")) <= 30
 
 
 def test_verify_reads_what_list_only_sees(small_label: None, cache: Path):

@@ -10,7 +10,7 @@ def count_characters(text: str) -> int:
 
 def test_list_has_a_row_per_bundled_set():
     rows = {row.name: row for row in list_vocabularies()}
-    assert len(rows) == 10
+    assert len(rows) == 11
     coco = rows["coco133"]
     # 80 things are COCO's; 254 words are those the published checkpoints were trained with.
     assert (coco.num_categories, coco.num_things, coco.num_words) == (133, 80, 254)

@@ -1,8 +1,10 @@
+import copy
 import math
 
+import open_clip
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from odise_cli.model.clip import TEXT_CONTEXT, Clip, resize_bicubic
@@ -21,8 +23,6 @@ def images(count: int, height: int, width: int, seed: int = 0) -> Tensor:
 
 @torch.no_grad()
 def test_words_as_open_clip_embeds_them(clip: Clip) -> None:
-    import open_clip
-
     words = ["kite", "a photo of a kite.", ""]
     expected = clip.model.encode_text(open_clip.tokenize(words))
     assert torch.equal(clip.embed_words(words), expected)
@@ -128,3 +128,34 @@ def test_weights_are_held_once() -> None:
     model: Odise = drawn.build("label")
     visual = [name for name, _ in model.named_parameters() if "visual.conv1" in name]
     assert visual == ["clip.model.visual.conv1.weight"]
+
+
+@torch.no_grad()
+def test_a_window_as_a_tower_that_has_only_its_patches(clip: Clip) -> None:
+    # Another tower, for 3×2 patches, with the positions of rows 4..6 and columns 1..2 of 8.
+    tower = copy.deepcopy(clip.model.visual)
+    positions = tower.positional_embedding
+    chosen = [0] + [1 + 8 * row + column for row in (4, 5, 6) for column in (1, 2)]
+    tower.positional_embedding = nn.Parameter(positions[chosen])
+    window = images(2, 3 * 14, 2 * 14)
+    expected = tower((window - clip.mean) / clip.std)
+    found = clip.embed_windows(window, torch.tensor([[4, 1], [4, 1]]))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_largest_window_is_the_image(clip: Clip) -> None:
+    batch = images(2, 112, 112)
+    found = clip.embed_windows(batch, torch.zeros(2, 2, dtype=torch.int64))
+    torch.testing.assert_close(found, clip.embed_images(batch), rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_states_are_what_the_text_embedding_is_projected_from(clip: Clip) -> None:
+    sentences = ["a kite", ""]
+    states_NTC = clip.encode_states(sentences)
+    assert states_NTC.shape[:2] == (2, TEXT_CONTEXT)
+    # open_clip pools at the end token, which has the highest number.
+    ends = open_clip.tokenize(sentences).argmax(dim=-1)
+    pooled = states_NTC[torch.arange(2), ends] @ clip.model.text_projection
+    torch.testing.assert_close(pooled, clip.embed_words(sentences), rtol=1e-5, atol=1e-5)

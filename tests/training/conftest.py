@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 from accelerate.state import AcceleratorState
 
+import odise_cli.model  # noqa: F401 - repairs torchvision before diffusers is imported
+
 
 @pytest.fixture(autouse=True)
 def fresh_processes() -> Iterator[None]:

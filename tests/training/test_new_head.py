@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from odise_cli.model.checkpoint import head_tensors
-from odise_cli.model.tiny import build_tiny
+from odise_cli.model.tiny import new_tiny
 from odise_cli.training.new_head import initialise_head
 
 
 @pytest.fixture(scope="module")
 def model():
-    model = build_tiny()
+    model = new_tiny(image_size=64, seed=0)
     for tensor in head_tensors(model).values():
         tensor.fill_(float("nan"))  # whatever is forgotten shows
     initialise_head(model, seed=3)

@@ -3,13 +3,13 @@ import torch
 from torch import nn
 
 from odise_cli.errors import UsageError
-from odise_cli.model.tiny import build_tiny
+from odise_cli.model.tiny import new_tiny
 from odise_cli.recipe.schema import OptimizerConfig
 from odise_cli.training.optimizer import count_parameters, make_optimizer, parameter_groups
 
 
 def test_norms_and_biases_do_not_decay():
-    model = build_tiny()
+    model = new_tiny(image_size=64, seed=0)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not name.startswith(("clip.", "diffusion.")))
     names = {id(p): name for name, p in model.named_parameters()}

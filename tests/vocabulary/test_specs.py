@@ -185,5 +185,5 @@ def test_a_pipe_is_a_file(here: Path):
 def test_the_bundled_names():
     assert bundled_names() == (
         "ade150", "ade847", "cityscapes19", "coco133", "context459", "context59", "lvis1203",
-        "mapillary65", "voc21", "world48",
+        "mapillary65", "voc21", "world36", "world48",
     )  # fmt: skip

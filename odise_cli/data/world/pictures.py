@@ -5,7 +5,7 @@ A caption tells what is visible in its window. No mask leaves this module.
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -18,6 +18,7 @@ from odise_cli.data.world.scenes import plan_scene
 
 _MIN_NAMED = 0.012
 """Smallest part of a window that a caption may speak of."""
+_MIN_NAMED_OF_PART = 0.03
 _CHUNK = 64
 
 
@@ -50,16 +51,50 @@ class Pictures:
         side = round(full * rng.uniform(min_scale, 1.0))
         top, left = rng.integers(0, full - side + 1, size=2)
         rows, columns = slice(top, top + side), slice(left, left + side)
-        numbers = self.numbers_NHW[index, rows, columns]
         image = self.images_NHW3[index, rows, columns]
-        areas = np.bincount(numbers.ravel(), minlength=256)
-        visible = [s for s in self.segments[index] if areas[s.number] >= _MIN_NAMED * numbers.size]
+        visible = self._visible(index, self.numbers_NHW[index, rows, columns], _MIN_NAMED)
         if rng.random() < 0.5:
             image = image[:, ::-1]
         if side != side_px:
             size_wh = (side_px, side_px)
             image = np.asarray(Image.fromarray(image).resize(size_wh, Image.Resampling.BILINEAR))
         return np.ascontiguousarray(image), describe(visible, rng)
+
+    def part(
+        self, index: int, rng: np.random.Generator, *, num_patches: int, patch_px: int
+    ) -> tuple[NDArray[np.uint8], str, tuple[int, int]]:
+        """A random square of whole patches at its own scale, and a caption of what it shows.
+
+        Args:
+            index: of the scene, which may be mirrored as a whole.
+            rng: decides.
+            num_patches: the square's side.
+            patch_px: side of a patch.
+
+        Returns:
+            RGB [side, side, 3], a caption, which may be empty, and the row and column of the
+            square's first patch.
+        """
+        places = self.images_NHW3.shape[1] // patch_px - num_patches + 1
+        top, left = rng.integers(0, places, size=2).tolist()
+        image, numbers = self.images_NHW3[index], self.numbers_NHW[index]
+        if rng.random() < 0.5:
+            image, numbers = image[:, ::-1], numbers[:, ::-1]
+        rows = slice(patch_px * top, patch_px * (top + num_patches))
+        columns = slice(patch_px * left, patch_px * (left + num_patches))
+        visible = self._visible(index, numbers[rows, columns], _MIN_NAMED_OF_PART)
+        return np.ascontiguousarray(image[rows, columns]), describe(visible, rng), (top, left)
+
+    def _visible(
+        self, index: int, numbers: NDArray[np.uint8], min_share: float
+    ) -> list[SceneSegment]:
+        """The segments that fill at least so much of a window, with their areas in it."""
+        areas = np.bincount(numbers.ravel(), minlength=256).tolist()
+        return [
+            replace(segment, area_px=areas[segment.number])
+            for segment in self.segments[index]
+            if areas[segment.number] >= min_share * numbers.size
+        ]
 
 
 def draw_pictures(

@@ -15,6 +15,8 @@ from odise_cli.data.world.textures import STUFF_COLORS
 
 _BY_NAME = {concept.name: concept for concept in CONCEPTS}
 _TRIES = 8
+WHOLE = (0.0, 0.0, 1.0)
+"""The window that shows all of a scene: left, top, height."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +137,7 @@ def plan_scene(
     plan_background = _plan_room if is_room else _plan_outdoors
     regions, bands = plan_background(rng, aspect, without)
     items = _plan_items(rng, aspect, bands, without)
-    window = (0.0, 0.0, 1.0)
+    window = WHOLE
     if items and rng.random() < close_up:
         window = _window_around(rng, items[rng.integers(len(items))], aspect)
     is_night = not is_room and any(item.concept.name == "moon" for item in items)

@@ -104,3 +104,21 @@ def test_what_is_hardly_visible_is_not_spoken_of(quarters):
     for draw in range(60):
         _, caption = pictures.window(0, np.random.default_rng(draw), side_px=64, min_scale=1.0)
         assert {mention.concept for mention in mentions(caption)} == {"sky"}
+
+
+def test_a_part_is_cut_at_whole_patches_of_the_scene_or_its_mirror_image(pictures):
+    for draw in range(12):
+        image, caption, (row, column) = pictures.part(
+            5, np.random.default_rng(draw), num_patches=3, patch_px=8
+        )
+        rows, columns = slice(8 * row, 8 * row + 24), slice(8 * column, 8 * column + 24)
+        scene = pictures.images_NHW3[5]
+        found = [np.array_equal(image, side[rows, columns]) for side in (scene, scene[:, ::-1])]
+        assert any(found)
+        numbers = pictures.numbers_NHW[5]
+        if not found[0]:
+            numbers = numbers[:, ::-1]
+        shown = np.bincount(numbers[rows, columns].ravel(), minlength=256) / 24**2
+        visible = [s for s in pictures.segments[5] if shown[s.number] >= 0.03]
+        named = {mention.concept for mention in mentions(caption)}
+        assert named <= {segment.concept.name for segment in visible}
