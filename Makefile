@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(INSTALLED) ## Segment the bundled sample images into demo/
-	$(BIN)/odise segment samples --vocab ade150 --model tiny --write panoptic,overlay \
+	$(BIN)/odise segment samples --vocab world48 --model tiny --write panoptic,overlay \
 	    --out demo --overwrite
 	@echo "The pictures are in demo/overlays/, the segments in demo/panoptic.json."
 

@@ -1,0 +1,3 @@
+"""The tests; torchvision is repaired before any of them imports diffusers."""
+
+import odise_cli.model  # noqa: F401

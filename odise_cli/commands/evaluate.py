@@ -24,6 +24,7 @@ from odise_cli.evaluation.published import PUBLISHED
 from odise_cli.evaluation.seen import is_seen_by_exact_name, is_seen_by_normalised_name
 from odise_cli.reports.evaluation import MEASURES, EvaluationReport, SelfCheckReport
 from odise_cli.reports.page import Pictures, evaluation_page
+from odise_cli.structures import Category
 from odise_cli.vocabulary.loader import load_vocabulary
 from odise_cli.vocabulary.vocabulary import Vocabulary
 from odise_cli.writers.atomic import write_atomic
@@ -207,6 +208,19 @@ def _notices(
     return notices
 
 
+def _training_categories(run: FinishedRun) -> tuple[str, tuple[Category, ...]]:
+    """What the run's model was taught, and what that is called; COCO's, if the run is silent."""
+    published = load_vocabulary([_TRAINING_VOCABULARY])[0]
+    words = run.run.info.get("training_words") or published.words
+    if tuple(words) == published.words:
+        return _TRAINING_VOCABULARY, published.categories
+    categories = tuple(
+        Category(id=number, words=(word,), isthing=True, color=(0, 0, 0))
+        for number, word in enumerate(words)
+    )
+    return f"the model's own ({len(words)})", categories
+
+
 def _report(
     config: EvaluateConfig,
     source: DatasetSource,
@@ -219,7 +233,7 @@ def _report(
 ) -> EvaluationReport:
     scores = scorers.compute()
     categories = source.vocabulary.categories
-    training = load_vocabulary([_TRAINING_VOCABULARY])[0].categories
+    _, training = _training_categories(run)
     split: dict[str, dict[str, dict[str, float | int | None]]] = {}
     for name, is_seen in (
         ("exact_name", is_seen_by_exact_name(categories, training)),
@@ -271,7 +285,7 @@ def _protocol(config: EvaluateConfig, source: DatasetSource, run: FinishedRun) -
         "num_categories": len(source.vocabulary.categories),
         "vocabulary_sha256": source.vocabulary.sha256,
         "predictions_vocabulary_sha256": predicted.sha256,
-        "training_vocabulary": _TRAINING_VOCABULARY,
+        "training_vocabulary": _training_categories(run)[0],
         "void": list(config.void) if config.dataset == "label-png" else None,
         "model": run.run.info.get("model"),
         "weights": run.run.settings.get("weights"),

@@ -315,6 +315,7 @@ def _info(config: SegmentConfig, source: ModelSource, placement: Placement) -> d
         "packages": versions,
         "model": config.model,
         "notice": source.notice,
+        "training_words": list(source.config.training_words),
         "vocab": list(config.vocab),
         "device": str(placement.device),
     }

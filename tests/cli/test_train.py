@@ -147,7 +147,7 @@ def test_dry_run_says_what_would_be_done(place, tmp_path, capsys):
         (["--set", "data.annotations=x.json"], 5, "x.json: is not there"),
         (["--set", "supervision=caption", "--set", "is_head_new=false"], 2, "supervision: 'capt"),
         (["--set", "model=nothing"], 5, "'nothing' is neither a model nor a folder"),
-        (["--set", "task=clip"], 2, "task: 'clip'"),
+        (["--set", "task=clip"], 2, "has no task 'clip'"),
         (["--device", "cuda:1"], 2, "--device"),
         (["--precision", "fp16"], 2, "precision: fp16 does not train on cpu"),
         (["--recipe", "label_coc"], 5, "Did you mean label_coco?"),

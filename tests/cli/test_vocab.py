@@ -21,6 +21,8 @@ def test_list_counts_the_bundled_label_sets(capsys):
         "lvis1203": 1203,
         "mapillary65": 65,
         "voc21": 21,
+        "world36": 36,
+        "world48": 48,
     }
     assert main(["vocab", "list"]) == 0
     rows = capsys.readouterr().out.splitlines()

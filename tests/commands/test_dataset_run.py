@@ -54,6 +54,14 @@ def test_both_ways_give_the_same_report(coco, done, tmp_path):
     assert report["protocol"]["resized_for_the_model"] == {"short_side_px": 64, "long_side_px": 160}
 
 
+def test_seen_is_what_the_model_was_taught(done):
+    report = read_json(done / "report.json")
+    assert report["protocol"]["training_vocabulary"] == "the model's own (1)"
+    for side in ("exact_name", "normalised_name"):
+        assert report["seen_split"][side]["seen"]["num_categories"] == 1
+        assert report["seen_split"][side]["unseen"]["num_categories"] == 132
+
+
 def test_the_predictions_are_those_of_odise_segment(coco, flags, done, tmp_path):
     argv = [coco[-1] / "coco/val2017", "--vocab", "coco133", "--write", COCO_OUTPUTS, *flags]
     assert segment(*argv, "--out", tmp_path / "preds") == 0

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from odise_cli.commands.model_source import find_model
 from odise_cli.errors import CheckpointError, MissingDataError
+from odise_cli.hub import BUNDLED_FOLDER
 from odise_cli.model.odise import Odise
 from odise_cli.vocabulary.loader import load_vocabulary
 from tests.runs import read_json, segment, write_images
@@ -75,17 +76,19 @@ def test_another_head_is_another_model(small_model, tmp_path):
 
 def test_a_head_in_place_of_the_models_own_is_used(images, small_model, tmp_path):
     head = shutil.copy(small_model / "head.safetensors", tmp_path / "other.safetensors")
+    other = tmp_path / "tiny.safetensors"
+    own = load_file(BUNDLED_FOLDER / "head.safetensors")
+    save_file({name: -tensor for name, tensor in own.items()}, other)
     argv = [images, "--vocab", "cat", "--quiet", "--write", "segments"]
     for model, extra, out in (
         (small_model, [], "own"),
         (small_model, ["--weights", head], "same"),
         ("tiny", ["--limit", 1], "tiny"),
-        ("tiny", ["--limit", 1, "--weights", head], "tiny_other"),
+        ("tiny", ["--limit", 1, "--weights", other], "tiny_other"),
     ):
         assert segment(*argv, "--model", model, *extra, "--out", tmp_path / out) == 0
     found = {out: (tmp_path / out / "segments.jsonl").read_text() for out in ("own", "same")}
     assert found["own"] == found["same"]
-    # The same head on the same frozen parts, at the tiny model's own size.
     assert (tmp_path / "tiny" / "segments.jsonl").read_text() != (
         tmp_path / "tiny_other" / "segments.jsonl"
     ).read_text()

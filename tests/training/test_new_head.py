@@ -37,9 +37,10 @@ def test_the_caption_is_empty_at_first(model):
 def test_heads_look_in_different_directions_ever_further(model):
     attention = model.mask_generator.pixel_decoder.encoder.layers[0].self_attn
     assert not attention.sampling_offsets.weight.any()
-    offsets = attention.sampling_offsets.bias.view(8, 3, 4, 2)
-    # Eight heads: 0°, 45°, 90° …, the longer coordinate of the k-th point is k + 1.
-    directions = [(1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1)]
+    offsets = attention.sampling_offsets.bias.view(6, 3, 4, 2)
+    # Six heads: 0°, 60°, 120° …, the longer coordinate of the k-th point is k + 1.
+    short = 1 / math.sqrt(3)
+    directions = [(1, 0), (short, 1), (-short, 1), (-1, 0), (-short, -1), (short, -1)]
     for head, (x, y) in enumerate(directions):
         for point in range(4):
             expected = torch.tensor([x, y]) * (point + 1.0)
