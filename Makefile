@@ -6,7 +6,8 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-gpu bench
+ABLATIONS := features captioner timestep classifier pooling
+.PHONY: help setup demo check test test-gpu bench ablations $(ABLATIONS:%=ablation-%)
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -40,3 +41,8 @@ test-gpu: $(INSTALLED) ## The tests that need a CUDA device
 bench: $(INSTALLED) ## Speed of the tiny model, by stage, and of the evaluator beside others
 	$(BIN)/python benchmarks/throughput.py --model tiny
 	$(BIN)/python benchmarks/evaluator.py
+
+ablations: $(ABLATIONS:%=ablation-%) ## The paper's ablations in miniature; one: make ablation-NAME
+
+$(ABLATIONS:%=ablation-%): ablation-%: $(INSTALLED)
+	$(BIN)/python -m ablations.run $* --out runs/ablations

@@ -208,19 +208,6 @@ def _notices(
     return notices
 
 
-def _training_categories(run: FinishedRun) -> tuple[str, tuple[Category, ...]]:
-    """What the run's model was taught, and what that is called; COCO's, if the run is silent."""
-    published = load_vocabulary([_TRAINING_VOCABULARY])[0]
-    words = run.run.info.get("training_words") or published.words
-    if tuple(words) == published.words:
-        return _TRAINING_VOCABULARY, published.categories
-    categories = tuple(
-        Category(id=number, words=(word,), isthing=True, color=(0, 0, 0))
-        for number, word in enumerate(words)
-    )
-    return f"the model's own ({len(words)})", categories
-
-
 def _report(
     config: EvaluateConfig,
     source: DatasetSource,
@@ -233,7 +220,7 @@ def _report(
 ) -> EvaluationReport:
     scores = scorers.compute()
     categories = source.vocabulary.categories
-    _, training = _training_categories(run)
+    _, training = _training_vocabulary(run)
     split: dict[str, dict[str, dict[str, float | int | None]]] = {}
     for name, is_seen in (
         ("exact_name", is_seen_by_exact_name(categories, training)),
@@ -266,6 +253,22 @@ def _report(
     )
 
 
+def _training_vocabulary(run: FinishedRun) -> tuple[str, Sequence[Category]]:
+    """What it is called, and the categories that the model has met: its own words, if they differ.
+
+    A model lists its words without grouping them, so each of them is a category of its own here.
+    """
+    published = load_vocabulary([_TRAINING_VOCABULARY])[0]
+    model = run.run.settings.get("model")
+    words = model.get("training_words") if isinstance(model, dict) else None
+    if not words or set(words) == set(published.words):
+        return _TRAINING_VOCABULARY, published.categories
+    return "the model's training words", [
+        Category(id=number, words=(word,), isthing=True, color=(0, 0, 0))
+        for number, word in enumerate(words)
+    ]
+
+
 def _protocol(config: EvaluateConfig, source: DatasetSource, run: FinishedRun) -> dict[str, Any]:
     """What the figures were measured with."""
     model = run.run.settings.get("model")
@@ -285,7 +288,7 @@ def _protocol(config: EvaluateConfig, source: DatasetSource, run: FinishedRun) -
         "num_categories": len(source.vocabulary.categories),
         "vocabulary_sha256": source.vocabulary.sha256,
         "predictions_vocabulary_sha256": predicted.sha256,
-        "training_vocabulary": _training_categories(run)[0],
+        "training_vocabulary": _training_vocabulary(run)[0],
         "void": list(config.void) if config.dataset == "label-png" else None,
         "model": run.run.info.get("model"),
         "weights": run.run.settings.get("weights"),

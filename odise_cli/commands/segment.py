@@ -315,7 +315,6 @@ def _info(config: SegmentConfig, source: ModelSource, placement: Placement) -> d
         "packages": versions,
         "model": config.model,
         "notice": source.notice,
-        "training_words": list(source.config.training_words),
         "vocab": list(config.vocab),
         "device": str(placement.device),
     }

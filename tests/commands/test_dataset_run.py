@@ -56,7 +56,7 @@ def test_both_ways_give_the_same_report(coco, done, tmp_path):
 
 def test_seen_is_what_the_model_was_taught(done):
     report = read_json(done / "report.json")
-    assert report["protocol"]["training_vocabulary"] == "the model's own (1)"
+    assert report["protocol"]["training_vocabulary"] == "the model's training words"
     for side in ("exact_name", "normalised_name"):
         assert report["seen_split"][side]["seen"]["num_categories"] == 1
         assert report["seen_split"][side]["unseen"]["num_categories"] == 132

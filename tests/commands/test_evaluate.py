@@ -321,6 +321,18 @@ def test_seen_and_unseen_categories_stand_apart(tmp_path):
     }
 
 
+def test_a_model_of_other_words_says_what_it_has_seen(tmp_path):
+    fields = truth_run(tmp_path, "label-png")
+    path = tmp_path / "preds/run.json"
+    document = json.loads(path.read_text())
+    document["settings"]["model"] = {"training_words": ["cat", "kitten"]}
+    path.write_text(json.dumps(document))
+    report, _ = evaluate(fields)
+    assert report.seen_split["exact_name"]["seen"]["num_categories"] == 1
+    assert report.seen_split["exact_name"]["unseen"]["num_categories"] == 2
+    assert report.protocol["training_vocabulary"] == "the model's training words"
+
+
 def test_the_self_check_of_a_dataset(tmp_path):
     config = EvaluateConfig(**write_dataset(tmp_path, "coco-panoptic"))
     assert self_check(config).exit_code == 0
