@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from odise_cli.data.training.stream import ShuffledStream
 from odise_cli.data.world.pictures import Pictures
+from odise_cli.errors import UsageError
 from odise_cli.model.checkpoint import save_model_folder
 from odise_cli.model.frozen_weights import resized_clip
 from odise_cli.model.odise import Odise
@@ -69,6 +70,13 @@ def _batches(
     recipe: Recipe, model: Odise, pictures: Pictures, stream: ShuffledStream, images_per_pass: int
 ) -> Callable[[int], Iterator[PictureBatch]]:
     if recipe.task == "clip" and recipe.data.part_sides:
+        most = pictures.images_NHW3.shape[1] // model.clip.patch_size
+        largest = max(recipe.data.part_sides)
+        if largest > most:
+            raise UsageError(
+                f"data.part_sides: {largest} patches are more than a scene has. "
+                f"Expected at most {most}. Leave the larger ones out."
+            )
         return lambda first: open_part_batches(
             pictures,
             stream,

@@ -101,6 +101,15 @@ def test_stopped_and_resumed_is_as_never_stopped(runs: Path, tmp_path: Path):
     assert (halves / CLIP).read_bytes() == (whole / CLIP).read_bytes()
 
 
+def test_parts_are_no_larger_than_scenes(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    settings = (f"model={runs / '4'}", "data.part_sides=[4,17]")
+    assert train("tiny_world_5_clip", tmp_path / "out", *settings) == 2
+    message = "data.part_sides: 17 patches are more than a scene has. Expected at most 16."
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("recipe", "settings", "message"),
     [
