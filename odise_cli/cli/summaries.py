@@ -98,6 +98,16 @@ def merge_report_text(report: "MergeReport") -> str:
     )
     if report.num_failed:
         text += f", {report.num_failed} without (listed in {report.out / 'failures.txt'})"
+    if report.num_missing:
+        text += (
+            f"\nmissing: {_count(report.num_missing, 'image')} of the list that the shards were "
+            "cut from; is a shard not among the folders?"
+        )
+    if report.num_missing is None:
+        text += (
+            "\nThe folders were not made from one list of images: whether any are missing cannot "
+            "be told."
+        )
     return f"{text}\nresults: {report.out}"
 
 

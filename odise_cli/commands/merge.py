@@ -27,11 +27,13 @@ class MergeReport:
     """Images with a result, in the merged folder."""
     num_failed: int
     """Images without one; each is a row of `failures.txt`."""
+    num_missing: int | None
+    """Images of the shards' list that no folder holds; None where they differ in their lists."""
 
     @property
     def exit_code(self) -> int:
-        """0 if every image has a result, 3 if some failed."""
-        return 3 if self.num_failed else 0
+        """0 if every image has a result, 3 if some failed or are missing."""
+        return 3 if self.num_failed or self.num_missing else 0
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -81,6 +83,7 @@ def merge_runs(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -
             num_folders=len(folders),
             num_done=status.count("done"),
             num_failed=status.count("failed"),
+            num_missing=_count_missing(runs, num_merged=len(status)),
         )
         shards = [{"folder": str(run.path), "totals": run.run.totals} for run in runs]
         merged.finish(records, {**report.to_json(), "merged": shards})
@@ -118,6 +121,14 @@ def _choose_sources(runs: Sequence[FinishedRun]) -> dict[str, FinishedRun]:
             if earlier is None or row.status == "done" or earlier.rows[name].status == "failed":
                 sources[name] = run
     return sources
+
+
+def _count_missing(runs: Sequence[FinishedRun], *, num_merged: int) -> int | None:
+    """How many images of the list that all folders were made from are in none of them."""
+    lists = [run.run.info.get("images") for run in runs]
+    if lists[0] is None or any(other != lists[0] for other in lists):
+        return None
+    return max(0, int(lists[0]["count"]) - num_merged)
 
 
 def _records(

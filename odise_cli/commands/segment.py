@@ -124,7 +124,7 @@ def run_segment(  # long because: the whole command, top to bottom
     with RunFolder.open(
         config.out,
         settings=_settings(config, source, images, placement),
-        info=_info(config, source, placement),
+        info=_info(config, source, images, placement),
         categories=vocabulary.categories,
         outputs=config.write,
         overwrite=config.overwrite,
@@ -307,14 +307,22 @@ def _settings(
     }
 
 
-def _info(config: SegmentConfig, source: ModelSource, placement: Placement) -> dict[str, Any]:
+def _info(
+    config: SegmentConfig, source: ModelSource, images: SourceList, placement: Placement
+) -> dict[str, Any]:
     """What is good to know of a run and decides nothing."""
+    full_list = images.fingerprint()
+    earlier = None if config.overwrite else read_run_json(config.out / RUN_JSON)
+    if earlier is not None and "images" in earlier.info:
+        # A part of the list, such as failures.txt, does not make the folder one of that part.
+        full_list = max(full_list, earlier.info["images"], key=lambda each: each["count"])
     versions = {name: importlib.metadata.version(name) for name in _REPORTED_PACKAGES}
     return {
         "odise": odise_cli.__version__,
         "packages": versions,
         "model": config.model,
         "notice": source.notice,
+        "images": full_list,
         "vocab": list(config.vocab),
         "device": str(placement.device),
     }

@@ -20,6 +20,7 @@ first wildcard, a file's folder.
 """
 
 import codecs
+import hashlib
 import os
 import sys
 from collections import deque
@@ -27,7 +28,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from odise_cli.data.formats import image_suffixes
 from odise_cli.data.names import natural_key, printable
@@ -53,6 +54,14 @@ class SourceList:
     """Files in folders, or matched by patterns, that are no images by their suffix."""
     image_ids: tuple[int, ...] | None = None
     """What a data set calls each of `paths`; None where nobody says."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """How many images, and a hash of their names: equal for every shard of one list."""
+        num_cut = len(str(self.root))
+        digest = hashlib.sha256()
+        for path in self.paths:
+            digest.update(os.fsencode(str(path)[num_cut:]) + b"\0")
+        return {"count": len(self.paths), "sha256": digest.hexdigest()}
 
 
 def listed_images(

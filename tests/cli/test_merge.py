@@ -44,7 +44,24 @@ def test_a_merge_as_json(shards, tmp_path, capsys):
         "num_folders": 2,
         "num_done": 3,
         "num_failed": 1,
+        "num_missing": 0,
     }
+
+
+def test_a_shard_that_was_forgotten_is_said_and_exits_3(shards, tmp_path, capsys):
+    out = tmp_path / "all"
+    assert main(["merge", shards[1], "--out", str(out)]) == 3
+    assert "missing: 2 images of the list that the shards were cut from;" in capsys.readouterr().out
+
+
+def test_folders_of_different_lists_are_said(shards, tmp_path, capsys):
+    images = tmp_path / "imgs"
+    (images / "3.jpg").unlink()
+    flags = [str(images), "--vocab", "cat; sky", "--model", "tiny", "--quiet", "--limit", "1"]
+    assert main(["segment", *flags, "--out", str(tmp_path / "third")]) == 0
+    capsys.readouterr()
+    main(["merge", shards[1], str(tmp_path / "third"), "--out", str(tmp_path / "all")])
+    assert "whether any are missing cannot be told." in capsys.readouterr().out
 
 
 def test_merging_into_one_of_the_folders_exits_2(tmp_path, capsys):

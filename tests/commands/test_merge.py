@@ -70,6 +70,35 @@ def test_totals_name_the_shards(tmp_path, shards):
     ]
 
 
+def write_listed(out, numbers, *, count, sha256="full"):
+    """A run over a part of a list of `count` images."""
+    with open_run(out, info={"images": {"count": count, "sha256": sha256}}) as folder:
+        for number in numbers:
+            folder.write(result(number))
+        folder.finish([record(number) for number in numbers], {})
+    return out
+
+
+def test_images_that_no_folder_holds_are_counted(tmp_path):
+    shards = [write_listed(tmp_path / f"{first}", [first, first + 2], count=6) for first in (0, 4)]
+    report = merge_runs(shards, tmp_path / "merged")
+    assert (report.num_done, report.num_missing, report.exit_code) == (4, 2, 3)
+    # The merged folder knows the list as well, and what it holds already is not missing.
+    last = write_listed(tmp_path / "last", [1, 3], count=6)
+    assert merge_runs([last], tmp_path / "merged").exit_code == 0
+    whole = merge_runs([tmp_path / "merged"], tmp_path / "again")
+    assert (whole.num_done, whole.num_missing) == (6, 0)
+
+
+def test_nobody_knows_what_is_missing_where_the_lists_differ(tmp_path, shards):
+    listed = [
+        write_listed(tmp_path / "first", [0], count=2),
+        write_listed(tmp_path / "second", [2], count=2, sha256="another"),
+    ]
+    assert merge_runs(listed, tmp_path / "merged").num_missing is None
+    assert merge_runs(shards, tmp_path / "old").num_missing is None
+
+
 def test_the_same_merge_again_changes_nothing(tmp_path, shards, expected):
     merge_runs(shards, tmp_path / "merged")
     place = tmp_path / "merged" / "panoptic" / f"{record(0).stem}.png"

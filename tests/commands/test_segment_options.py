@@ -53,6 +53,29 @@ def test_shards_put_together_are_the_whole_bit_for_bit(row, flags, tmp_path):
     assert files_of(tmp_path / "merged") == files_of(tmp_path / "whole")
 
 
+def test_an_empty_shard_is_a_shard(row, flags, tmp_path):
+    argv = [row / "000000000009.png", row / "000000000025.png", *flags]
+    assert segment(*argv, "--out", tmp_path / "whole") == 0
+    # Two images in three parts: the first part is empty.
+    shards = [tmp_path / f"shard{index}" for index in (1, 2, 3)]
+    for index, shard in enumerate(shards, start=1):
+        assert segment(*argv, "--shard", f"{index}/3", "--out", shard) == 0
+    assert (shards[0] / "manifest.jsonl").read_bytes() == b""
+    assert main(["merge", *map(str, shards), "--out", str(tmp_path / "merged"), "--quiet"]) == 0
+    assert files_of(tmp_path / "merged") == files_of(tmp_path / "whole")
+
+
+def test_a_part_of_the_list_does_not_shorten_what_a_folder_says_of_it(row, flags, tmp_path):
+    assert segment(row, *flags, "--shard", "1/4", "--out", tmp_path / "preds") == 0
+    full_list = read_json(tmp_path / "preds" / "run.json")["info"]["images"]
+    assert full_list["count"] == 8
+    # As with failures.txt: images that the folder knows, by another list.
+    part = tmp_path / "list.txt"
+    part.write_text(f"{row / '000000000009.png'}\n")
+    assert segment("--from-file", part, *flags, "--out", tmp_path / "preds") == 0
+    assert read_json(tmp_path / "preds" / "run.json")["info"]["images"] == full_list
+
+
 def test_a_limit_that_is_lifted_ends_with_the_files_of_one_run(row, flags, tmp_path):
     argv = [row, *flags, "--batch-size", 3, "--write", ALL_OUTPUTS]
     assert segment(*argv, "--out", tmp_path / "whole") == 0

@@ -2,9 +2,10 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -100,11 +101,12 @@ def open_run(
     categories: Sequence[Category] = CATEGORIES,
     outputs: Sequence[str] = ALL_OUTPUTS,
     overwrite: bool = False,
+    info: Mapping[str, Any] = MappingProxyType({"odise": "0.1.0"}),
 ) -> RunFolder:
     return RunFolder.open(
         out,
         settings=settings,
-        info={"odise": "0.1.0"},
+        info=info,
         categories=categories,
         outputs=outputs,
         overwrite=overwrite,
