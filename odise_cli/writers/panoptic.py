@@ -5,15 +5,14 @@ Knows the format; does not know where files lie.
 Source: https://cocodataset.org/#format-results, "Panoptic Segmentation".
 """
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from odise_cli.structures import Category, ImageRecord, Segment
+from odise_cli.writers.png import encode_png
 from odise_cli.writers.regions import Regions
 
 MAX_SEGMENT_ID = 256**3 - 1
@@ -26,13 +25,9 @@ def encode_panoptic_png(panoptic_HW: NDArray[np.int32]) -> bytes:
         panoptic_HW: [H, W] segment id of each pixel, 0 void, at most `MAX_SEGMENT_ID`.
     """
     assert panoptic_HW.max() <= MAX_SEGMENT_ID
-    height, width = panoptic_HW.shape
     # A little-endian id is the bytes R, G, B and a zero.
-    id_bytes = np.ascontiguousarray(panoptic_HW, "<i4").tobytes()
-    image = Image.frombytes("RGB", (width, height), id_bytes, "raw", "RGBX")
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
+    bytes_HW4 = np.ascontiguousarray(panoptic_HW, "<i4").view(np.uint8)
+    return encode_png(bytes_HW4.reshape(*panoptic_HW.shape, 4)[..., :3])
 
 
 def panoptic_annotation(

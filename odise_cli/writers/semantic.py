@@ -3,16 +3,15 @@
 Knows the format; does not know where files lie.
 """
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from odise_cli.errors import UsageError
 from odise_cli.structures import VOID_CATEGORY, Category
+from odise_cli.writers.png import encode_png
 
 
 def check_category_count(num_categories: int) -> None:
@@ -35,9 +34,7 @@ def encode_semantic_png(semantic_HW: NDArray[np.uint16]) -> bytes:
     Args:
         semantic_HW: [H, W] category index of each pixel, 65535 void.
     """
-    buffer = io.BytesIO()
-    Image.fromarray(semantic_HW).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encode_png(semantic_HW[..., None])
 
 
 def semantic_labels(categories: Sequence[Category]) -> dict[str, Any]:
