@@ -6,6 +6,7 @@ Sizes are `(height, width)`. Category *indices* count a vocabulary's categories 
 category's *id* is what files say, and only writers turn one into the other.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,14 @@ class Region:
     """A group that nobody separated; only ground truth has them."""
 
 
+def places_of_ids(ids: NDArray[np.int32], regions: Sequence[Region]) -> NDArray[np.int64]:
+    """The place of each id's region in a list, from 1; 0 for void, anything for other ids."""
+    listed = np.array([0, *(region.id for region in regions)])
+    order = np.argsort(listed)
+    places: NDArray[np.int64] = order[np.searchsorted(listed[order[1:]], ids, side="right")]
+    return places
+
+
 @dataclass(frozen=True, kw_only=True)
 class InstanceMask:
     """One instance of an image as a mask of its own; masks may overlap."""
@@ -159,6 +168,38 @@ class InstanceMask:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelRuns:
+    """A label map as runs of equal numbers, which are far fewer than its pixels.
+
+    Pixels are counted row by row; a run may go on in the next row.
+    """
+
+    size: tuple[int, int]
+    """(height, width)."""
+    starts: NDArray[np.int64]
+    """[R] the first pixel of each run, ascending from 0."""
+    values: NDArray[Any]
+    """[R] the number of each run's pixels, an integer; neighbours may be equal."""
+
+    @classmethod
+    def of_map(cls, map_HW: NDArray[Any]) -> "LabelRuns":
+        """The runs of an [H, W] map of integers."""
+        flat = map_HW.ravel()
+        starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))
+        return cls(size=(map_HW.shape[0], map_HW.shape[1]), starts=starts, values=flat[starts])
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """[R] the number of pixels of each run."""
+        height, width = self.size
+        return np.diff(self.starts, append=height * width)
+
+    def to_map(self) -> NDArray[Any]:
+        """The [H, W] map."""
+        return np.repeat(self.values, self.lengths).reshape(self.size)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Labels:
     """What is known of one image, by people or by a run; parts that nobody has are None.
 
@@ -166,10 +207,10 @@ class Labels:
     indices that count the dataset's categories.
     """
 
-    panoptic_HW: NDArray[np.int32] | None = None
+    panoptic: LabelRuns | None = None
     """Region id of each pixel, 0 void; every id is in `regions`, and no other is there."""
     regions: tuple[Region, ...] = ()
-    semantic_HW: NDArray[np.uint16] | None = None
+    semantic: LabelRuns | None = None
     """Category index of each pixel, 65535 void."""
     instances: tuple[InstanceMask, ...] | None = None
     image_size: tuple[int, int] | None = None
@@ -182,9 +223,9 @@ class Labels:
     @property
     def size(self) -> tuple[int, int] | None:
         """(height, width) of the image; None where nothing tells."""
-        for map_HW in (self.panoptic_HW, self.semantic_HW):
-            if map_HW is not None:
-                return map_HW.shape[0], map_HW.shape[1]
+        for runs in (self.panoptic, self.semantic):
+            if runs is not None:
+                return runs.size
         return self.image_size
 
 

@@ -139,19 +139,19 @@ def scorers_for(
 
 def panoptic_of(truth: Labels, predicted: Labels, num_categories: int) -> PanopticQuality:
     """The matches of one image."""
-    assert truth.panoptic_HW is not None
-    assert predicted.panoptic_HW is not None
+    assert truth.panoptic is not None
+    assert predicted.panoptic is not None
     quality = PanopticQuality(num_categories)
-    quality.update(truth.panoptic_HW, truth.regions, predicted.panoptic_HW, predicted.regions)
+    quality.update(truth.panoptic, truth.regions, predicted.panoptic, predicted.regions)
     return quality
 
 
 def semantic_of(truth: Labels, predicted: Labels, num_categories: int) -> MeanIoU:
     """The confusion matrix of one image."""
-    assert truth.semantic_HW is not None
-    assert predicted.semantic_HW is not None
+    assert truth.semantic is not None
+    assert predicted.semantic is not None
     accumulator = MeanIoU(num_categories)
-    accumulator.update(truth.semantic_HW, predicted.semantic_HW)
+    accumulator.update(truth.semantic, predicted.semantic)
     return accumulator
 
 

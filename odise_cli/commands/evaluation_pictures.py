@@ -45,7 +45,7 @@ def draw_pictures(
     else:
         small = Image.fromarray(photo_HW3).resize((width, height), Image.Resampling.LANCZOS)
         small_HW3 = np.asarray(small)
-    has_panoptic = truth.panoptic_HW is not None and predicted.panoptic_HW is not None
+    has_panoptic = truth.panoptic is not None and predicted.panoptic is not None
     overlays = []
     for labels in (truth, predicted):
         regions_HW, regions = _regions(labels, is_panoptic=has_panoptic)
@@ -70,11 +70,12 @@ def _read_photo(photos: Sequence[Path]) -> NDArray[np.uint8] | None:
 def _regions(labels: Labels, *, is_panoptic: bool) -> tuple[NDArray[np.int32], Sequence[Region]]:
     """The [H, W] region id of each pixel, 0 void, and the regions: categories, if not panoptic."""
     if is_panoptic:
-        assert labels.panoptic_HW is not None
-        return labels.panoptic_HW, labels.regions
-    assert labels.semantic_HW is not None
-    ids_HW = labels.semantic_HW.astype(np.int32) + 1
-    ids_HW[labels.semantic_HW == VOID_CATEGORY] = 0
+        assert labels.panoptic is not None
+        return labels.panoptic.to_map(), labels.regions
+    assert labels.semantic is not None
+    semantic_HW = labels.semantic.to_map()
+    ids_HW = semantic_HW.astype(np.int32) + 1
+    ids_HW[semantic_HW == VOID_CATEGORY] = 0
     ids = np.unique(ids_HW[ids_HW > 0]).tolist()
     return ids_HW, [Region(id=id_, category=id_ - 1) for id_ in ids]
 

@@ -77,8 +77,8 @@ def _saved_image(run: FinishedRun, name: str) -> SavedImage:
 
 
 def _check_sizes(pair: ImagePair, truth: Labels, predicted: Labels, run: FinishedRun) -> None:
-    maps = [predicted.panoptic_HW, predicted.semantic_HW]
-    sizes = [map_HW.shape for map_HW in maps if map_HW is not None]
+    maps = [predicted.panoptic, predicted.semantic]
+    sizes = [runs.size for runs in maps if runs is not None]
     sizes += [tuple(mask.rle["size"]) for mask in predicted.instances or ()]
     for size in sizes:
         if size != truth.size:

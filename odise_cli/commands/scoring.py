@@ -18,6 +18,7 @@ from copy import deepcopy
 from typing import Any
 
 from odise_cli.commands.evaluation_figures import Scorers
+from odise_cli.data.allocator import keep_freed_memory
 from odise_cli.errors import TryAgainError
 from odise_cli.structures import Labels
 
@@ -60,6 +61,7 @@ def score_images(
         TryAgainError: a process was killed.
         OdiseError: what `read` and `open_reader` raise.
     """
+    keep_freed_memory()
     starts, empty = range(0, len(images), CHUNK), deepcopy(scorers)
     if len(starts) < MIN_CHUNKS or (os.cpu_count() or 1) < 2:
         chunks = _score_here(images, empty, read)
@@ -128,6 +130,7 @@ class _Worker:
 
 def _start_worker(empty: Scorers, open_reader: Callable[[], Read]) -> None:
     _Worker.empty, _Worker.open_reader = empty, open_reader
+    keep_freed_memory()
     # Signals are the parent's to answer; if it is killed, so are its workers.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -19,7 +19,7 @@ from odise_cli.errors import MissingDataError
 from odise_cli.evaluation.mean_iou import MeanIoU
 from odise_cli.evaluation.panoptic_quality import PanopticQuality
 from odise_cli.recipe.schema import ValidationConfig
-from odise_cli.structures import ImageRecord, Labels, Region, Segmentation
+from odise_cli.structures import ImageRecord, LabelRuns, Labels, Region, Segmentation
 from odise_cli.vocabulary.vocabulary import Vocabulary
 
 _HEADLINES = ("PQ", "PQ_things", "PQ_stuff", "mIoU")
@@ -104,8 +104,9 @@ def validate(
 
 def _to_labels(segmentation: Segmentation) -> Labels:
     """What reading the files of this segmentation back would give."""
+    assert segmentation.semantic_HW is not None
     return Labels(
-        panoptic_HW=segmentation.panoptic_HW,
+        panoptic=LabelRuns.of_map(segmentation.panoptic_HW),
         regions=tuple(Region(id=s.id, category=s.category) for s in segmentation.segments),
-        semantic_HW=segmentation.semantic_HW,
+        semantic=LabelRuns.of_map(segmentation.semantic_HW),
     )

@@ -8,6 +8,7 @@ evaluation's; Pillow reads the others, and says what is wrong with a file that c
 
 import struct
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from odise_cli.errors import MissingDataError, UsageError
+from odise_cli.structures import LabelRuns
 
 _ONE_NUMBER_MODES = ("L", "P", "1", "I", "I;16", "I;16B")
 _THREE_BYTES = np.int32(0xFFFFFF)
@@ -50,8 +52,28 @@ def read_label_png(path: Path) -> NDArray[np.int32]:
         return _pixels(image, path).astype(np.int32)
 
 
+def read_label_runs(path: Path) -> LabelRuns:
+    """The same as runs of int32, without a map of them where the file is plain."""
+    pixels_HWC = _decoded(path, (_GREY,))
+    if pixels_HWC is None:
+        return LabelRuns.of_map(read_label_png(path))
+    runs = LabelRuns.of_map(pixels_HWC[..., 0])
+    return replace(runs, values=runs.values.astype(np.int32))
+
+
 def read_id_png(path: Path) -> NDArray[np.int32]:
     """The [H, W] id of each pixel: R + 256 G + 65536 B.
+
+    Raises:
+        MissingDataError: there is no such file.
+        UsageError: it is no picture of RGB.
+    """
+    ids_HW: NDArray[np.int32] = read_id_runs(path).to_map()
+    return ids_HW
+
+
+def read_id_runs(path: Path) -> LabelRuns:
+    """The id of each pixel, R + 256 G + 65536 B, as runs of int32; computed once for each.
 
     Raises:
         MissingDataError: there is no such file.
@@ -61,7 +83,7 @@ def read_id_png(path: Path) -> NDArray[np.int32]:
     """
     pixels_HWC = _decoded(path, (_RGB,))
     if pixels_HWC is not None:
-        return _ids_of_bytes(pixels_HWC)
+        return _id_runs(pixels_HWC)
     with _opened_rgb(path) as image:
         try:
             id_bytes = image.tobytes("raw", "RGBX")
@@ -69,7 +91,7 @@ def read_id_png(path: Path) -> NDArray[np.int32]:
             raise _unreadable(path, error) from error
         # A little-endian id is the bytes R, G, B and one that Pillow fills as it likes.
         ids = np.frombuffer(id_bytes, "<i4") & _THREE_BYTES
-        return ids.reshape(image.height, image.width)
+        return LabelRuns.of_map(ids.reshape(image.height, image.width))
 
 
 def read_rgb_png(path: Path) -> NDArray[np.uint8]:
@@ -105,17 +127,16 @@ def _decoded(path: Path, kinds: Collection[int]) -> NDArray[Any] | None:
     return pixels_HWC
 
 
-def _ids_of_bytes(bytes_HW3: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """The [H, W] id of each pixel's three bytes, computed once for each run of equal pixels."""
+def _id_runs(bytes_HW3: NDArray[np.uint8]) -> LabelRuns:
+    """The runs of the ids in each pixel's three bytes."""
     flat = bytes_HW3.reshape(-1)
     changed = np.flatnonzero(flat[3:] != flat[:-3]) // 3
     # A pixel has up to three changed bytes, one behind the other.
     is_first = np.append(True, changed[1:] != changed[:-1])[: len(changed)]
     starts = np.append(0, changed[is_first] + 1)
     red, green, blue = (flat[3 * starts + channel].astype(np.int32) for channel in range(3))
-    ids = red | green << 8 | blue << 16
-    lengths = np.diff(starts, append=len(flat) // 3)
-    return np.repeat(ids, lengths).reshape(bytes_HW3.shape[:2])
+    height, width, _ = bytes_HW3.shape
+    return LabelRuns(size=(height, width), starts=starts, values=red | green << 8 | blue << 16)
 
 
 def _opened(path: Path) -> Image.Image:

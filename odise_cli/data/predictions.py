@@ -8,16 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from odise_cli.data.datasets.coco_panoptic import check_same_ids, segments_info_to_regions
-from odise_cli.data.datasets.dataset import value_to_category
+from odise_cli.data.datasets.dataset import runs_to_categories
 from odise_cli.data.geometry import nearest, shrunk_size
-from odise_cli.data.label_images import read_id_png, read_label_png
+from odise_cli.data.label_images import read_id_runs, read_label_runs
 from odise_cli.data.rle import are_whole, check_rle
 from odise_cli.errors import UsageError
-from odise_cli.structures import VOID_CATEGORY, InstanceMask, Labels, Region
+from odise_cli.structures import VOID_CATEGORY, InstanceMask, LabelRuns, Labels, Region
 
 _ADVICE = "Segment the image again."
 
@@ -49,25 +46,25 @@ def read_prediction(
         MissingDataError: a file is not there.
         UsageError: the files contradict each other, or have an unknown category.
     """
-    panoptic_HW: NDArray[np.int32] | None = None
-    semantic_HW: NDArray[np.uint16] | None = None
+    panoptic: LabelRuns | None = None
+    semantic: LabelRuns | None = None
     regions: tuple[Region, ...] = ()
     if (png := saved.panoptic_png) is not None:
-        panoptic_HW = read_id_png(png)
+        panoptic = read_id_runs(png)
         regions = segments_info_to_regions(
             saved.segments_info, index_of_id, png=png, where=saved.where
         )
-        check_same_ids(panoptic_HW, regions, png=png, where=saved.where)
+        check_same_ids(panoptic, regions, png=png, where=saved.where)
     if (png := saved.semantic_png) is not None:
         category_of_value = {place: index_of_id[id_] for place, id_ in enumerate(ids)}
         category_of_value[VOID_CATEGORY] = VOID_CATEGORY
-        semantic_HW = value_to_category(
-            read_label_png(png), category_of_value, where=png, advice=_ADVICE
+        semantic = runs_to_categories(
+            read_label_runs(png), category_of_value, where=png, advice=_ADVICE
         )
     return Labels(
-        panoptic_HW=panoptic_HW,
+        panoptic=panoptic,
         regions=regions,
-        semantic_HW=semantic_HW,
+        semantic=semantic,
         instances=None if saved.instances is None else _masks(saved, index_of_id),
     )
 
@@ -79,10 +76,9 @@ def shrunk(labels: Labels, max_short_side_px: int) -> Labels:
         labels: semantic labels, of the image's own size or already of the benchmark's.
         max_short_side_px: the longest that a shorter side may be.
     """
-    assert labels.semantic_HW is not None
-    height, width = labels.semantic_HW.shape
-    size = shrunk_size((height, width), max_short_side_px)
-    return replace(labels, semantic_HW=nearest(labels.semantic_HW, size))
+    assert labels.semantic is not None
+    size = shrunk_size(labels.semantic.size, max_short_side_px)
+    return replace(labels, semantic=LabelRuns.of_map(nearest(labels.semantic.to_map(), size)))
 
 
 def _masks(saved: SavedImage, index_of_id: Mapping[int, int]) -> tuple[InstanceMask, ...]:

@@ -114,8 +114,8 @@ def mean_precision(values: NDArray[np.float64]) -> float:
 
 def thing_instances(labels: Labels, is_thing: NDArray[np.bool_]) -> tuple[InstanceMask, ...]:
     """The instances that a panoptic map shows: its regions of things, which never overlap."""
-    assert labels.panoptic_HW is not None
-    columns_first = np.asfortranarray(labels.panoptic_HW)
+    assert labels.panoptic is not None
+    columns_first = np.asfortranarray(labels.panoptic.to_map())
     return tuple(
         InstanceMask(
             category=region.category,

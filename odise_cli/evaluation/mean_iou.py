@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odise_cli.evaluation.pixel_pairs import count_pixel_pairs
-from odise_cli.structures import VOID_CATEGORY
+from odise_cli.structures import VOID_CATEGORY, LabelRuns
 
 _CATEGORY_BITS = 16
 
@@ -94,14 +94,14 @@ class MeanIoU:
         """Filled cells, ascending: true category · 2^16 + predicted category."""
         self._counts = np.zeros(0, np.int64)
 
-    def update(self, truth_HW: NDArray[np.uint16], predicted_HW: NDArray[np.uint16]) -> None:
+    def update(self, truth: LabelRuns, predicted: LabelRuns) -> None:
         """Add one image.
 
         Args:
-            truth_HW: [H, W] true category index of each pixel, 65535 void.
-            predicted_HW: [H, W] predicted category index of each pixel, 65535 void.
+            truth: true category index of each pixel, 65535 void.
+            predicted: predicted category index of each pixel, 65535 void.
         """
-        pairs = count_pixel_pairs(truth_HW, predicted_HW)
+        pairs = count_pixel_pairs(truth, predicted)
         is_labelled = pairs.first != VOID_CATEGORY
         self._add(
             (pairs.first[is_labelled] << _CATEGORY_BITS) | pairs.second[is_labelled],

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from odise_cli.evaluation.pixel_pairs import count_pixel_pairs
-from odise_cli.structures import Region
+from odise_cli.evaluation.pixel_pairs import common_runs
+from odise_cli.structures import LabelRuns, Region, places_of_ids
 
 _VOID = 0
 _MATCHING_IOU = 0.5
@@ -130,33 +130,32 @@ class PanopticQuality:
 
     def update(
         self,
-        truth_HW: NDArray[np.int32],
-        truth: Sequence[Region],
-        predicted_HW: NDArray[np.int32],
-        predicted: Sequence[Region],
+        truth: LabelRuns,
+        true_regions: Sequence[Region],
+        predicted: LabelRuns,
+        predicted_regions: Sequence[Region],
     ) -> None:
         """Add one image.
 
         Args:
-            truth_HW: [H, W] id of the true region of each pixel, 0 void.
-            truth: the true regions; each id occurs in `truth_HW` and no other does.
-            predicted_HW: [H, W] id of the predicted region of each pixel, 0 void.
-            predicted: the predicted regions, likewise.
+            truth: id of the true region of each pixel, 0 void.
+            true_regions: each id occurs in `truth` and no other does.
+            predicted: id of the predicted region of each pixel, 0 void.
+            predicted_regions: likewise.
         """
-        truth_ids, truth_places = _sorted_ids(truth)
-        predicted_ids, predicted_places = _sorted_ids(predicted)
-        pairs = count_pixel_pairs(truth_HW, predicted_HW)
+        runs = common_runs(truth, predicted)
+        of_truth = places_of_ids(truth.values, true_regions)[runs.first]
+        of_predicted = places_of_ids(predicted.values, predicted_regions)[runs.second]
         # [1 + T, 1 + P] pixels of each pair, in the order of the lists; row and column 0 are void.
-        overlap_TP = np.zeros((1 + len(truth), 1 + len(predicted)), np.int64)
-        overlap_TP[
-            truth_places[np.searchsorted(truth_ids, pairs.first)],
-            predicted_places[np.searchsorted(predicted_ids, pairs.second)],
-        ] = pairs.counts
+        shape = (1 + len(true_regions), 1 + len(predicted_regions))
+        pixels = np.bincount(
+            of_truth * shape[1] + of_predicted, weights=runs.lengths, minlength=shape[0] * shape[1]
+        )
         self._match(
-            overlap_TP,
-            truth_categories=np.array([region.category for region in truth], np.int64),
-            iscrowd=np.array([region.iscrowd for region in truth], bool),
-            predicted_categories=np.array([region.category for region in predicted], np.int64),
+            pixels.astype(np.int64).reshape(shape),
+            truth_categories=np.array([region.category for region in true_regions], np.int64),
+            iscrowd=np.array([region.iscrowd for region in true_regions], bool),
+            predicted_categories=np.array([r.category for r in predicted_regions], np.int64),
         )
 
     def merge(self, other: "PanopticQuality") -> None:
@@ -227,13 +226,6 @@ class PanopticQuality:
     def _add_confused(self, categories: tuple[int, int], totals: tuple[int, int, float]) -> None:
         missed, spurious, iou = self._confused.get(categories, (0, 0, 0.0))
         self._confused[categories] = (missed + totals[0], spurious + totals[1], iou + totals[2])
-
-
-def _sorted_ids(regions: Sequence[Region]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The ids of void and all regions, ascending, and the place of each in the list, from 1."""
-    ids = np.array([_VOID, *(region.id for region in regions)], np.int64)
-    order = np.argsort(ids)
-    return ids[order], order
 
 
 def _nan_where_zero(

@@ -1,6 +1,6 @@
 """How often each value of one map meets each value of another: all that overlaps need.
 
-Knows two maps; does not know what their values mean.
+Knows two maps as runs; does not know what their values mean.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from odise_cli.structures import LabelRuns
+
 _VALUE_BITS = 31
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommonRuns:
+    """The C stretches in which neither of two maps changes, row after row; some may be empty."""
+
+    first: NDArray[np.int64]
+    """[C] number of the run of the first map."""
+    second: NDArray[np.int64]
+    """[C] number of the run of the second map."""
+    lengths: NDArray[np.int64]
+    """[C] pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,25 +37,40 @@ class PixelPairs:
     """[P] pixels that have both, from 1."""
 
 
-def count_pixel_pairs(first_HW: NDArray[np.integer], second_HW: NDArray[np.integer]) -> PixelPairs:
+def common_runs(first: LabelRuns, second: LabelRuns) -> CommonRuns:
+    """Lay the runs of two maps of one size over each other."""
+    assert first.size == second.size, (first.size, second.size)
+    # Two ascending lists: a stable sort only has to merge them.
+    starts = np.concatenate([first.starts, second.starts])
+    order = np.argsort(starts, kind="stable")
+    is_first = order < len(first.starts)
+    num_first = np.cumsum(is_first)
+    num_second = np.arange(1, len(order) + 1) - num_first
+    height, width = first.size
+    return CommonRuns(
+        # Both begin at 0, the first one's run first: until the second's follows, nothing is long.
+        first=num_first - 1,
+        second=np.maximum(num_second - 1, 0),
+        lengths=np.diff(starts[order], append=height * width),
+    )
+
+
+def count_pixel_pairs(first: LabelRuns, second: LabelRuns) -> PixelPairs:
     """Count the pixels of each pair of values, all pairs in one pass.
 
     Args:
-        first_HW: [H, W] integers, 0 to 2^31 - 1.
-        second_HW: [H, W] integers of the same range.
+        first: values 0 to 2^31 - 1.
+        second: of the same size, values of the same range.
     """
-    assert first_HW.shape == second_HW.shape, (first_HW.shape, second_HW.shape)
-    first, second = first_HW.ravel(), second_HW.ravel()
-    # Maps are smooth: a sort of the runs is a hundred times shorter than one of the pixels.
-    is_start = np.empty(len(first), bool)
-    is_start[0] = True
-    np.not_equal(first[1:], first[:-1], out=is_start[1:])
-    is_start[1:] |= second[1:] != second[:-1]
-    starts = np.flatnonzero(is_start)
-    keys = (first[starts].astype(np.int64) << _VALUE_BITS) | second[starts].astype(np.int64)
-    pairs, pair_of_run = np.unique(keys, return_inverse=True)
+    runs = common_runs(first, second)
+    is_long = runs.lengths > 0
+    values = [
+        labels.values[numbers[is_long]].astype(np.int64)
+        for labels, numbers in ((first, runs.first), (second, runs.second))
+    ]
+    pairs, pair_of_run = np.unique(values[0] << _VALUE_BITS | values[1], return_inverse=True)
     counts = np.zeros(len(pairs), np.int64)
-    np.add.at(counts, pair_of_run, np.diff(starts, append=len(first)))
+    np.add.at(counts, pair_of_run, runs.lengths[is_long])
     return PixelPairs(
         first=pairs >> _VALUE_BITS, second=pairs & ((1 << _VALUE_BITS) - 1), counts=counts
     )

@@ -31,7 +31,7 @@ def test_every_dataset_opens_with_its_vocabulary(tmp_path, name):
     assert source.dataset.categories == source.vocabulary.categories
     assert len(source.dataset.image_names) == NUM_IMAGES
     labels = source.dataset.read(source.dataset.image_names[-1])
-    assert (labels.panoptic_HW is not None) == ("panoptic" in source.dataset.outputs)
+    assert (labels.panoptic is not None) == ("panoptic" in source.dataset.outputs)
 
 
 @pytest.mark.parametrize("name", DATASET_NAMES)

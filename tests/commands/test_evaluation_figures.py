@@ -5,7 +5,7 @@ from odise_cli.commands.evaluation_figures import Scorers, percent
 from odise_cli.evaluation.average_precision import AveragePrecision
 from odise_cli.evaluation.mean_iou import MeanIoU
 from odise_cli.evaluation.panoptic_quality import PanopticQuality
-from odise_cli.structures import VOID_CATEGORY, Category, InstanceMask, Labels, Region
+from odise_cli.structures import VOID_CATEGORY, Category, InstanceMask, LabelRuns, Labels, Region
 
 CATEGORIES = tuple(
     Category(id=10 * k, words=(name,), isthing=k < 2, color=(0, 0, 0))
@@ -19,14 +19,14 @@ def scores():
     """One image: the sky is found, the cat is taken for a dog."""
     panoptic_HW = np.array([[1] * 6 + [2] * 4], np.int32)
     truth = Labels(
-        panoptic_HW=panoptic_HW,
+        panoptic=LabelRuns.of_map(panoptic_HW),
         regions=(Region(id=1, category=2), Region(id=2, category=0)),
-        semantic_HW=np.array([[2] * 6 + [0] * 4], np.uint16),
+        semantic=LabelRuns.of_map(np.array([[2] * 6 + [0] * 4], np.uint16)),
     )
     predicted = Labels(
-        panoptic_HW=panoptic_HW,
+        panoptic=LabelRuns.of_map(panoptic_HW),
         regions=(Region(id=1, category=2), Region(id=2, category=1)),
-        semantic_HW=np.array([[2] * 6 + [1] * 4], np.uint16),
+        semantic=LabelRuns.of_map(np.array([[2] * 6 + [1] * 4], np.uint16)),
         instances=(InstanceMask(category=1, rle={"size": [1, 10], "counts": "64"}, score=0.5),),
     )
     scorers = Scorers(
@@ -85,11 +85,13 @@ def test_images_are_ranked_by_the_figure_of_each_alone(scores):
     assert scores.ranking_measure == "PQ"
     assert scores.ranking.worst == ((0, pytest.approx(1 / 3)),)
     scorers = Scorers(is_thing=IS_THING, panoptic=None, instances=None, semantic=MeanIoU(3))
-    right = Labels(semantic_HW=np.array([[0, 1]], np.uint16))
-    wrong = Labels(semantic_HW=np.array([[0, VOID_CATEGORY]], np.uint16))
+    right = Labels(semantic=LabelRuns.of_map(np.array([[0, 1]], np.uint16)))
+    wrong = Labels(semantic=LabelRuns.of_map(np.array([[0, VOID_CATEGORY]], np.uint16)))
     scorers.update(0, right, right)
     scorers.update(1, right, wrong)
-    scorers.update(2, Labels(semantic_HW=np.full((1, 2), VOID_CATEGORY, np.uint16)), right)
+    scorers.update(
+        2, Labels(semantic=LabelRuns.of_map(np.full((1, 2), VOID_CATEGORY, np.uint16))), right
+    )
     alone = scorers.compute()
     assert alone.ranking_measure == "mIoU"
     assert alone.confusion_rows(CATEGORIES)["semantic"][0]["predicted"] is None

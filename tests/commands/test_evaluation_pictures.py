@@ -1,11 +1,12 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from odise_cli.commands.evaluation_pictures import draw_pictures
-from odise_cli.structures import VOID_CATEGORY, Category, Labels, Region
+from odise_cli.structures import VOID_CATEGORY, Category, LabelRuns, Labels, Region
 
 CATEGORIES = (
     Category(id=1, words=("sky",), isthing=False, color=(200, 0, 0)),
@@ -29,11 +30,15 @@ def labels(left, right, size=SIZE, *, ids=(1, 2)):
             panoptic_HW[:, columns] = id_
             semantic_HW[:, columns] = category
             regions.append(Region(id=id_, category=category))
-    return Labels(panoptic_HW=panoptic_HW, regions=tuple(regions), semantic_HW=semantic_HW)
+    return Labels(
+        panoptic=LabelRuns.of_map(panoptic_HW),
+        regions=tuple(regions),
+        semantic=LabelRuns.of_map(semantic_HW),
+    )
 
 
 def semantic_only(all_labels):
-    return Labels(semantic_HW=all_labels.semantic_HW)
+    return Labels(semantic=all_labels.semantic)
 
 
 @pytest.fixture
@@ -86,9 +91,9 @@ def test_pictures_are_small_whatever_the_image_is(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)
     Image.fromarray(noise).save(path)
     # One pixel of a second region is lost on the way to the small map.
-    truth = labels(0, 1, (900, 900))
-    truth.panoptic_HW[:] = 1
-    truth.panoptic_HW[0, 0] = 2
+    ids_HW = np.ones((900, 900), np.int32)
+    ids_HW[0, 0] = 2
+    truth = replace(labels(0, 1, (900, 900)), panoptic=LabelRuns.of_map(ids_HW))
     pictures = draw_pictures([path], truth, truth, CATEGORIES)
     for jpeg in (pictures.photo, pictures.truth, pictures.predicted):
         assert pixels(jpeg).shape == (560, 560, 3)

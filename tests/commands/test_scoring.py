@@ -18,7 +18,7 @@ from odise_cli.evaluation.average_precision import AveragePrecision, thing_insta
 from odise_cli.evaluation.mean_iou import MeanIoU
 from odise_cli.evaluation.pairing import ImagePair
 from odise_cli.evaluation.panoptic_quality import PanopticQuality
-from odise_cli.structures import Labels
+from odise_cli.structures import LabelRuns, Labels
 from tests.evaluation.scenes import NUM_CATEGORIES, disturbed, random_map, regions_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -43,13 +43,17 @@ def read(pair):
     labels = []
     for map_HW in (truth_HW, disturbed(rng, truth_HW)):
         semantic_HW = (map_HW % NUM_CATEGORIES).astype(np.uint16)
-        known = Labels(panoptic_HW=map_HW, regions=regions_of(rng, map_HW), semantic_HW=semantic_HW)
+        known = Labels(
+            panoptic=LabelRuns.of_map(map_HW),
+            regions=regions_of(rng, map_HW),
+            semantic=LabelRuns.of_map(semantic_HW),
+        )
         instances = thing_instances(known, IS_THING)
         labels.append(
             Labels(
-                panoptic_HW=map_HW,
+                panoptic=known.panoptic,
                 regions=known.regions,
-                semantic_HW=semantic_HW,
+                semantic=known.semantic,
                 instances=instances,
             )
         )

@@ -102,10 +102,11 @@ def write_truth(
 
 def as_result(record: ImageRecord, labels: Labels, source: DatasetSource) -> ImageResult:
     is_thing = np.array([c.isthing for c in source.vocabulary.categories])
-    panoptic_HW, masks, instances = labels.panoptic_HW, labels.instances, None
-    if panoptic_HW is None:
-        panoptic_HW = np.zeros(labels.size, np.int32)
-    elif masks is None:
+    masks, instances = labels.instances, None
+    panoptic_HW = np.zeros(labels.size, np.int32)
+    if labels.panoptic is not None:
+        panoptic_HW = labels.panoptic.to_map()
+    if labels.panoptic is not None and masks is None:
         masks = thing_instances(labels, is_thing)
     if masks is not None:
         masks = [mask for mask in masks if not mask.iscrowd]
@@ -128,7 +129,7 @@ def as_result(record: ImageRecord, labels: Labels, source: DatasetSource) -> Ima
                 Segment(id=region.id, category=region.category, score=1.0, alternatives=())
                 for region in sorted(labels.regions, key=lambda region: region.id)
             ),
-            semantic_HW=labels.semantic_HW,
+            semantic_HW=None if labels.semantic is None else labels.semantic.to_map(),
             instances=instances,
         ),
         stage_ms={},

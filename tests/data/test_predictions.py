@@ -6,7 +6,7 @@ from PIL import Image
 
 from odise_cli.data.predictions import SavedImage, read_prediction, shrunk
 from odise_cli.errors import MissingDataError, UsageError
-from odise_cli.structures import Labels
+from odise_cli.structures import LabelRuns, Labels
 from tests.writers.fakes import CATEGORIES, record, result, write_run
 
 IDS = [category.id for category in CATEGORIES]
@@ -40,13 +40,13 @@ def with_(saved, **changes):
 def test_what_was_written_comes_back_with_the_dataset_s_indices(saved):
     written = result(0).segmentation
     labels = read(saved)
-    np.testing.assert_array_equal(labels.panoptic_HW, written.panoptic_HW)
+    np.testing.assert_array_equal(labels.panoptic.to_map(), written.panoptic_HW)
     assert [(region.id, 2 - region.category) for region in labels.regions] == [
         (segment.id, segment.category) for segment in written.segments
     ]
     is_void = written.semantic_HW == 65_535
     expected = np.where(is_void, 65_535, 2 - written.semantic_HW.astype(int))
-    np.testing.assert_array_equal(labels.semantic_HW, expected)
+    np.testing.assert_array_equal(labels.semantic.to_map(), expected)
     assert [2 - mask.category for mask in labels.instances] == written.instances.categories.tolist()
     assert [mask.score for mask in labels.instances] == pytest.approx(
         written.instances.scores.tolist()
@@ -58,8 +58,8 @@ def test_what_was_written_comes_back_with_the_dataset_s_indices(saved):
 def test_what_was_not_written_is_none(saved):
     nothing = with_(saved, panoptic_png=None, segments_info=(), semantic_png=None, instances=None)
     labels = read(nothing)
-    assert labels.panoptic_HW is None
-    assert labels.semantic_HW is None
+    assert labels.panoptic is None
+    assert labels.semantic is None
     assert labels.instances is None
     assert labels.size is None
 
@@ -97,7 +97,7 @@ def test_a_file_that_is_gone_is_named(saved):
 
 def test_a_large_map_is_shrunk_and_a_small_one_is_kept():
     map_HW = np.arange(40, dtype=np.uint16).reshape(4, 10)
-    large = shrunk(Labels(semantic_HW=map_HW), 2)
-    assert large.semantic_HW.tolist() == [[0, 2, 4, 6, 8], [20, 22, 24, 26, 28]]
-    small = Labels(semantic_HW=map_HW[:2])
-    np.testing.assert_array_equal(shrunk(small, 2).semantic_HW, small.semantic_HW)
+    large = shrunk(Labels(semantic=LabelRuns.of_map(map_HW)), 2)
+    assert large.semantic.to_map().tolist() == [[0, 2, 4, 6, 8], [20, 22, 24, 26, 28]]
+    small = Labels(semantic=LabelRuns.of_map(map_HW[:2]))
+    np.testing.assert_array_equal(shrunk(small, 2).semantic.to_map(), small.semantic.to_map())

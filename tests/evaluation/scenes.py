@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from odise_cli.structures import Region
+from odise_cli.structures import LabelRuns, Region
 
 NUM_CATEGORIES = 4
 
@@ -48,3 +48,8 @@ def renumbered(
         other_HW[map_HW == region.id] = new_id
         others.append(Region(id=new_id, category=region.category, iscrowd=region.iscrowd))
     return other_HW, tuple(others)
+
+
+def as_runs(image: tuple) -> tuple:
+    """What accumulators take: the maps of an image as runs, all else as it is."""
+    return tuple(LabelRuns.of_map(a) if isinstance(a, np.ndarray) else a for a in image)

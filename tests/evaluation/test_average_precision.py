@@ -14,7 +14,7 @@ from odise_cli.evaluation.average_precision import (
     mean_precision,
     thing_instances,
 )
-from odise_cli.structures import Labels, Region
+from odise_cli.structures import LabelRuns, Labels, Region
 from tests.evaluation.masks import SIZE, mask, random_image
 
 IS_THING = np.array([True, True, False, True])
@@ -138,7 +138,7 @@ def test_nothing_is_printed(capsys):
 def test_things_of_a_panoptic_map_become_instances():
     panoptic_HW = np.array([[5, 5, 7], [0, 9, 7]], np.int32)
     labels = Labels(
-        panoptic_HW=panoptic_HW,
+        panoptic=LabelRuns.of_map(panoptic_HW),
         regions=(
             Region(id=5, category=0),
             Region(id=7, category=2),

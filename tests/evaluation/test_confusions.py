@@ -7,7 +7,7 @@ from odise_cli.evaluation.confusions import Confusion, costliest_pixels, costlie
 from odise_cli.evaluation.mean_iou import MeanIoU
 from odise_cli.evaluation.panoptic_quality import PanopticQuality
 from odise_cli.structures import VOID_CATEGORY, Region
-from tests.evaluation.scenes import NUM_CATEGORIES, disturbed, random_map, regions_of
+from tests.evaluation.scenes import NUM_CATEGORIES, as_runs, disturbed, random_map, regions_of
 
 EVERYTHING = np.ones(NUM_CATEGORIES, bool)
 
@@ -15,14 +15,14 @@ EVERYTHING = np.ones(NUM_CATEGORIES, bool)
 def panoptic_scores(pairs):
     quality = PanopticQuality(NUM_CATEGORIES)
     for pair in pairs:
-        quality.update(*pair)
+        quality.update(*as_runs(pair))
     return quality.compute()
 
 
 def semantic_scores(pairs):
     accumulator = MeanIoU(NUM_CATEGORIES)
     for pair in pairs:
-        accumulator.update(*pair)
+        accumulator.update(*as_runs(pair))
     return accumulator.compute()
 
 
@@ -94,7 +94,7 @@ def test_merged_confusions_are_those_of_the_whole():
     merged = PanopticQuality(NUM_CATEGORIES)
     for pair in pairs:
         part = PanopticQuality(NUM_CATEGORIES)
-        part.update(*pair)
+        part.update(*as_runs(pair))
         merged.merge(part)
     found, whole = merged.compute().confused, panoptic_scores(pairs).confused
     for name in ("true", "predicted", "num_missed", "num_spurious", "iou_sum"):

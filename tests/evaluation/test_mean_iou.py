@@ -6,6 +6,7 @@ from hypothesis.extra import numpy as hnp
 
 from odise_cli.evaluation.mean_iou import MeanIoU
 from odise_cli.structures import VOID_CATEGORY
+from tests.evaluation.scenes import as_runs
 
 NUM_CATEGORIES = 5
 EVERYTHING = np.ones(NUM_CATEGORIES, bool)
@@ -16,7 +17,7 @@ pairs = st.lists(st.tuples(maps, maps), min_size=1, max_size=4)
 def scored(images, num_categories=NUM_CATEGORIES):
     accumulator = MeanIoU(num_categories)
     for truth_HW, predicted_HW in images:
-        accumulator.update(truth_HW, predicted_HW)
+        accumulator.update(*as_runs((truth_HW, predicted_HW)))
     return accumulator.compute()
 
 
@@ -70,7 +71,7 @@ def test_merged_parts_are_the_whole(images):
     merged = MeanIoU(NUM_CATEGORIES)
     for image in images:
         part = MeanIoU(NUM_CATEGORIES)
-        part.update(*image)
+        part.update(*as_runs(image))
         merged.merge(part)
     whole = scored(images)
     np.testing.assert_array_equal(merged.compute().num_correct, whole.num_correct)
@@ -81,7 +82,7 @@ def test_merged_parts_are_the_whole(images):
 def test_ids_above_8_bits_stay_apart_and_thousands_of_categories_cost_little():
     truth_HW = np.array([[0, 256, 65_533]], np.uint16)
     accumulator = MeanIoU(65_535)
-    accumulator.update(truth_HW, truth_HW[:, ::-1])
+    accumulator.update(*as_runs((truth_HW, truth_HW[:, ::-1])))
     scores = accumulator.compute()
     assert scores.num_correct.sum() == 1
     assert scores.num_true[[0, 256, 65_533]].tolist() == [1, 1, 1]

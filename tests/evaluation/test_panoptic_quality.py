@@ -14,6 +14,7 @@ from odise_cli.vocabulary.loader import load_vocabulary
 from odise_cli.writers.panoptic import encode_panoptic_png
 from tests.evaluation.scenes import (
     NUM_CATEGORIES,
+    as_runs,
     disturbed,
     random_map,
     regions_of,
@@ -38,7 +39,7 @@ def random_pair(rng, size=(12, 16)):
 def scored(*pairs):
     quality = PanopticQuality(NUM_CATEGORIES)
     for pair in pairs:
-        quality.update(*pair)
+        quality.update(*as_runs(pair))
     return quality.compute()
 
 
@@ -172,7 +173,7 @@ def test_merged_parts_are_the_whole():
     pairs = [random_pair(rng) for _ in range(30)]
     parts = [PanopticQuality(NUM_CATEGORIES) for _ in range(3)]
     for number, pair in enumerate(pairs):
-        parts[number % 3].update(*pair)
+        parts[number % 3].update(*as_runs(pair))
     parts[0].merge(parts[1])
     parts[0].merge(parts[2])
     merged, whole = parts[0].compute(), scored(*pairs)
@@ -183,9 +184,9 @@ def test_merged_parts_are_the_whole():
 def test_scores_do_not_change_when_more_images_come():
     ones, region = np.ones((2, 2), np.int32), (Region(id=1, category=0),)
     quality = PanopticQuality(NUM_CATEGORIES)
-    quality.update(ones, region, ones, region)
+    quality.update(*as_runs((ones, region, ones, region)))
     before = quality.compute()
-    quality.update(ones, region, ones, region)
+    quality.update(*as_runs((ones, region, ones, region)))
     assert (before.num_matched[0], quality.compute().num_matched[0]) == (1, 2)
 
 
@@ -195,7 +196,7 @@ def score_files(truth, predicted, vocabulary):
     predicted = open_coco_panoptic(predicted, predicted.with_suffix(""), vocabulary.categories)
     for name in truth.image_names:
         one, other = truth.read(name), predicted.read(name)
-        quality.update(one.panoptic_HW, one.regions, other.panoptic_HW, other.regions)
+        quality.update(one.panoptic, one.regions, other.panoptic, other.regions)
     return quality.compute()
 
 

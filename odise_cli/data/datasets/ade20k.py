@@ -26,7 +26,7 @@ from odise_cli.data.datasets.dataset import (
 from odise_cli.data.label_images import read_label_png, read_rgb_png
 from odise_cli.data.names import natural_key
 from odise_cli.errors import UsageError
-from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels, Region
+from odise_cli.structures import VOID_CATEGORY, Category, Count, LabelRuns, Labels, Region
 
 ORIGIN: Final = "http://sceneparsing.csail.mit.edu"
 INSTANCES_ORIGIN: Final = f"{ORIGIN} (a second tar)"
@@ -138,7 +138,11 @@ def read_labels(semantic: Path, instances: Path, categories: Sequence[Category])
         for region_id in ids.tolist()
         if region_id
     )
-    return Labels(panoptic_HW=panoptic_HW, regions=regions, semantic_HW=semantic_HW)
+    return Labels(
+        panoptic=LabelRuns.of_map(panoptic_HW),
+        regions=regions,
+        semantic=LabelRuns.of_map(semantic_HW),
+    )
 
 
 def _category_of_id(region_id: int) -> int:

@@ -23,7 +23,7 @@ from odise_cli.data.label_images import read_rgb_png
 from odise_cli.data.names import natural_key
 from odise_cli.data.plain_pickle import read_plain_pickle
 from odise_cli.errors import UsageError
-from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels
+from odise_cli.structures import VOID_CATEGORY, Category, Count, LabelRuns, Labels
 
 ORIGIN: Final = "https://groups.csail.mit.edu/vision/datasets/ADE20K (after registration)"
 NUM_IMAGES: Final = 2000
@@ -121,7 +121,7 @@ def open_ade20k_full(data: Path, categories: Sequence[Category]) -> Dataset:
         size = shrunk_size((height, width), MAX_SHORT_SIDE_PX)
         channels_HW3 = nearest(channels_HW3, size).astype(np.int32)
         values_HW = channels_HW3[..., 0] // 10 * 256 + channels_HW3[..., 1]
-        return Labels(semantic_HW=category_of_value[values_HW])
+        return Labels(semantic=LabelRuns.of_map(category_of_value[values_HW]))
 
     return Dataset(
         categories=tuple(categories),

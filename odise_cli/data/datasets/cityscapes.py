@@ -29,7 +29,7 @@ from odise_cli.data.datasets.dataset import (
 from odise_cli.data.label_images import read_label_png
 from odise_cli.data.names import natural_key
 from odise_cli.errors import UsageError
-from odise_cli.structures import VOID_CATEGORY, Category, Labels, Region
+from odise_cli.structures import VOID_CATEGORY, Category, LabelRuns, Labels, Region
 
 ORIGIN: Final = "https://www.cityscapes-dataset.com/downloads (gtFine_trainvaltest.zip)"
 IMAGES_ORIGIN: Final = "https://www.cityscapes-dataset.com/downloads (leftImg8bit_trainvaltest.zip)"
@@ -113,7 +113,11 @@ def read_labels(labels: Path, instances: Path, categories: Sequence[Category]) -
     category_of_label |= {category.id: index for index, category in enumerate(categories)}
     semantic_HW = value_to_category(values_HW, category_of_label, where=labels)
     panoptic_HW, regions = _regions(instance_values_HW, category_of_label, categories, instances)
-    return Labels(panoptic_HW=panoptic_HW, regions=regions, semantic_HW=semantic_HW)
+    return Labels(
+        panoptic=LabelRuns.of_map(panoptic_HW),
+        regions=regions,
+        semantic=LabelRuns.of_map(semantic_HW),
+    )
 
 
 def _regions(

@@ -6,6 +6,7 @@ JSON are not used: pixels are counted.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,10 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odise_cli.data.datasets.dataset import Dataset, read_json
-from odise_cli.data.label_images import read_id_png
+from odise_cli.data.label_images import read_id_runs
 from odise_cli.data.names import natural_key
 from odise_cli.errors import UsageError
-from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels, Region
+from odise_cli.structures import (
+    VOID_CATEGORY,
+    Category,
+    Count,
+    LabelRuns,
+    Labels,
+    Region,
+    places_of_ids,
+)
 
 REQUIRED: Final = {
     "images": ("id", "file_name"),
@@ -96,13 +105,14 @@ def read_labels(
         MissingDataError: there is no such PNG.
         UsageError: ids of PNG and JSON differ, occur twice, or have an unknown category.
     """
-    panoptic_HW = read_id_png(png)
+    panoptic = read_id_runs(png)
     regions = segments_info_to_regions(segments_info, index_of_id, png=png, where=where)
-    check_same_ids(panoptic_HW, regions, png=png, where=where)
+    places = check_same_ids(panoptic, regions, png=png, where=where)
+    categories = np.array([VOID_CATEGORY, *(region.category for region in regions)], np.uint16)
     return Labels(
-        panoptic_HW=panoptic_HW,
+        panoptic=panoptic,
         regions=regions,
-        semantic_HW=_categories_of_pixels(panoptic_HW, regions),
+        semantic=replace(panoptic, values=categories[places]),
     )
 
 
@@ -147,45 +157,32 @@ def segments_info_to_regions(
 
 
 def check_same_ids(
-    panoptic_HW: NDArray[np.int32], regions: Sequence[Region], *, png: Path, where: Path
-) -> None:
+    panoptic: LabelRuns, regions: Sequence[Region], *, png: Path, where: Path
+) -> NDArray[np.int64]:
     """Refuse an id map and a list of regions that do not belong together.
+
+    Returns:
+        [R] the place of each run's region in the list, from 1; 0 is void.
 
     Raises:
         UsageError: the map has an id that is no region, or the reverse.
     """
-    starts, _ = _runs(panoptic_HW)
-    found = set(np.unique(panoptic_HW.ravel()[starts]).tolist()) - {0}
+    places = places_of_ids(panoptic.values, regions)
+    ids = np.array([0, *(region.id for region in regions)])
+    has_pixels = np.bincount(places, minlength=len(ids)) > 0
+    if (ids[places] == panoptic.values).all() and has_pixels[1:].all():
+        return places
+    found = set(np.unique(panoptic.values).tolist()) - {0}
     listed = {region.id for region in regions}
     if found - listed:
         raise UsageError(
             f"{png}: has pixels of the segment id {min(found - listed)}, which {where} does not "
             "list. Expected the same ids in both. Make or download both files again."
         )
-    if listed - found:
-        raise UsageError(
-            f"{where}: lists the segment id {min(listed - found)} of {png}, which has no such "
-            "pixel. Expected the same ids in both. Make or download both files again."
-        )
-
-
-def _runs(map_HW: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """[R] starts and [R] lengths of stretches of one value: far fewer than pixels."""
-    flat = map_HW.ravel()
-    starts = np.append(0, np.flatnonzero(flat[1:] != flat[:-1]) + 1)
-    return starts, np.diff(starts, append=len(flat))
-
-
-def _categories_of_pixels(
-    panoptic_HW: NDArray[np.int32], regions: Sequence[Region]
-) -> NDArray[np.uint16]:
-    """The [H, W] category index of each pixel, 65535 void."""
-    starts, lengths = _runs(panoptic_HW)
-    category_of = {0: VOID_CATEGORY, **{region.id: region.category for region in regions}}
-    ids = np.array(sorted(category_of))
-    categories = np.array([category_of[id_] for id_ in ids.tolist()], np.uint16)
-    of_runs = categories[np.searchsorted(ids, panoptic_HW.ravel()[starts])]
-    return np.repeat(of_runs, lengths).reshape(panoptic_HW.shape)
+    raise UsageError(
+        f"{where}: lists the segment id {min(listed - found)} of {png}, which has no such "
+        "pixel. Expected the same ids in both. Make or download both files again."
+    )
 
 
 def _count_masks(masks: Path, files: Mapping[str, Path]) -> Count:

@@ -22,10 +22,10 @@ from odise_cli.data.datasets.dataset import (
     count_files,
     find_folder,
     read_stems,
-    value_to_category,
+    runs_to_categories,
 )
 from odise_cli.errors import MissingDataError, UsageError
-from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels
+from odise_cli.structures import VOID_CATEGORY, Category, Count, LabelRuns, Labels
 
 ORIGIN: Final = "https://cs.stanford.edu/~roozbeh/pascal-context"
 VOC2010_ORIGIN: Final = "http://host.robots.ox.ac.uk/pascal/VOC/voc2010"
@@ -55,7 +55,8 @@ def open_context459(data: Path, categories: Sequence[Category]) -> Dataset:
 
     def read(name: str) -> Labels:
         path = masks / f"{Path(name).stem}.mat"
-        return Labels(semantic_HW=value_to_category(_read_mat(path), category_of_value, where=path))
+        runs = LabelRuns.of_map(_read_mat(path))
+        return Labels(semantic=runs_to_categories(runs, category_of_value, where=path))
 
     return Dataset(
         categories=tuple(categories),

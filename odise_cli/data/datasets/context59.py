@@ -25,13 +25,13 @@ from odise_cli.data.datasets.dataset import (
     find_folder,
     read_json,
     read_stems,
-    value_to_category,
+    runs_to_categories,
 )
-from odise_cli.data.label_images import read_label_png
+from odise_cli.data.label_images import read_label_runs
 from odise_cli.data.names import natural_key
 from odise_cli.data.rle import check_rle
 from odise_cli.errors import UsageError
-from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels
+from odise_cli.structures import VOID_CATEGORY, Category, Count, LabelRuns, Labels
 
 ORIGIN: Final = "https://hangzhang.org/PASCAL-Context (trainval_merged.json)"
 _JSON, _MASKS = "trainval_merged.json", "SegmentationClassContext"
@@ -76,7 +76,7 @@ def _open_maps(root: Path, categories: Sequence[Category]) -> Dataset:
     def read(name: str) -> Labels:
         path = masks / f"{Path(name).stem}.png"
         return Labels(
-            semantic_HW=value_to_category(read_label_png(path), category_of_value, where=path)
+            semantic=runs_to_categories(read_label_runs(path), category_of_value, where=path)
         )
 
     names = [f"{stem}.jpg" for stem in stems]
@@ -187,4 +187,4 @@ def _paint(
         check_rle(rle, size, what=what, advice="Download the file again.")
         is_inside_HW = coco_mask.decode(rle).astype(bool)
         semantic_HW[is_inside_HW] = index_of_459.get(category_id, VOID_CATEGORY)
-    return Labels(semantic_HW=semantic_HW)
+    return Labels(semantic=LabelRuns.of_map(semantic_HW))

@@ -6,7 +6,7 @@ Knows folders and label maps; does not know vocabularies' files or predictions.
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from odise_cli.data.names import natural_key
 from odise_cli.errors import MissingDataError, UsageError
-from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels
+from odise_cli.structures import VOID_CATEGORY, Category, Count, LabelRuns, Labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,16 +165,16 @@ def read_json(path: Path, *, required: Mapping[str, Sequence[str]]) -> dict[str,
 
 
 def value_to_category(
-    labels_HW: NDArray[np.int32],
+    labels: NDArray[np.int32],
     category_of_value: Mapping[int, int],
     *,
     where: Path,
     advice: str = "Check the vocabulary.",
 ) -> NDArray[np.uint16]:
-    """The [H, W] category index of each pixel of a label map.
+    """The category index of each value of a label map, in its shape.
 
     Args:
-        labels_HW: [H, W] values of the file, from 0.
+        labels: values of the file's pixels or runs, from 0.
         category_of_value: the category index of each value, 65535 for void.
         where: the file, for messages.
         advice: the last sentence of the message.
@@ -182,14 +182,27 @@ def value_to_category(
     Raises:
         UsageError: a pixel has a value that is no category.
     """
-    table = np.full(max(int(labels_HW.max()), *category_of_value) + 1, -1, np.int64)
+    table = np.full(max(int(labels.max()), *category_of_value) + 1, -1, np.int64)
     table[list(category_of_value)] = list(category_of_value.values())
-    categories_HW = table[labels_HW]
-    if (categories_HW < 0).any():
-        value = int(labels_HW[categories_HW < 0][0])
+    categories = table[labels]
+    if (categories < 0).any():
+        value = int(labels[categories < 0][0])
         voids = [str(v) for v, category in category_of_value.items() if category == VOID_CATEGORY]
         raise UsageError(
             f"{where}: has pixels of the value {value}, which is no category. Expected ids of the "
             f"vocabulary, or void: {', '.join(voids)}. {advice}"
         )
-    return categories_HW.astype(np.uint16)
+    return categories.astype(np.uint16)
+
+
+def runs_to_categories(
+    runs: LabelRuns,
+    category_of_value: Mapping[int, int],
+    *,
+    where: Path,
+    advice: str = "Check the vocabulary.",
+) -> LabelRuns:
+    """`value_to_category` of a label map's runs."""
+    return replace(
+        runs, values=value_to_category(runs.values, category_of_value, where=where, advice=advice)
+    )

@@ -7,9 +7,9 @@ differ in their suffixes alone.
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from odise_cli.data.datasets.dataset import Dataset, value_to_category
+from odise_cli.data.datasets.dataset import Dataset, runs_to_categories
 from odise_cli.data.formats import image_suffixes
-from odise_cli.data.label_images import read_label_png
+from odise_cli.data.label_images import read_label_runs
 from odise_cli.data.names import natural_key
 from odise_cli.errors import MissingDataError, UsageError
 from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels
@@ -54,9 +54,9 @@ def open_label_png(
 
     def read(name: str) -> Labels:
         path = paths[PurePosixPath(name).with_suffix("").as_posix()]
-        values_HW = read_label_png(path)
-        semantic_HW = value_to_category(values_HW, category_of_value, where=path, advice=_ADVICE)
-        return Labels(semantic_HW=semantic_HW)
+        values = read_label_runs(path)
+        runs = runs_to_categories(values, category_of_value, where=path, advice=_ADVICE)
+        return Labels(semantic=runs)
 
     return Dataset(
         categories=tuple(categories),

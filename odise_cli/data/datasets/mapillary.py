@@ -30,7 +30,7 @@ from odise_cli.data.datasets.dataset import (
 from odise_cli.data.label_images import read_label_png
 from odise_cli.data.names import natural_key
 from odise_cli.errors import MissingDataError, UsageError
-from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels, Region
+from odise_cli.structures import VOID_CATEGORY, Category, Count, LabelRuns, Labels, Region
 
 ORIGIN: Final = "https://www.mapillary.com/dataset/vistas"
 NUM_IMAGES: Final = 2000
@@ -135,7 +135,11 @@ def read_labels(path: Path, categories: Sequence[Category]) -> Labels:
         for id_ in np.flatnonzero(np.bincount(panoptic_HW.ravel())).tolist()
         if id_
     )
-    return Labels(panoptic_HW=panoptic_HW, regions=regions, semantic_HW=semantic_HW)
+    return Labels(
+        panoptic=LabelRuns.of_map(panoptic_HW),
+        regions=regions,
+        semantic=LabelRuns.of_map(semantic_HW),
+    )
 
 
 def _count_images(images: Path, names: Sequence[str]) -> Count:

@@ -17,9 +17,9 @@ from odise_cli.data.datasets.dataset import (
     count_files,
     find_folder,
     read_stems,
-    value_to_category,
+    runs_to_categories,
 )
-from odise_cli.data.label_images import read_label_png
+from odise_cli.data.label_images import read_label_runs
 from odise_cli.structures import VOID_CATEGORY, Category, Count, Labels
 
 ORIGIN: Final = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012"
@@ -48,7 +48,7 @@ def open_voc(data: Path, categories: Sequence[Category]) -> Dataset:
     def read(name: str) -> Labels:
         path = masks / f"{Path(name).stem}.png"
         return Labels(
-            semantic_HW=value_to_category(read_label_png(path), category_of_value, where=path)
+            semantic=runs_to_categories(read_label_runs(path), category_of_value, where=path)
         )
 
     return Dataset(

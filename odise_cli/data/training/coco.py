@@ -33,7 +33,7 @@ from odise_cli.data.datasets.coco_panoptic import (
 )
 from odise_cli.data.datasets.dataset import find_folder, read_json, require
 from odise_cli.data.decode import read_image
-from odise_cli.data.label_images import read_id_png
+from odise_cli.data.label_images import read_id_runs
 from odise_cli.data.names import natural_key
 from odise_cli.data.training.captions import Captions, read_captions
 from odise_cli.data.training.samples import TrainingSample
@@ -103,9 +103,10 @@ class CocoPanopticSamples:
         panoptic_HW = np.zeros(image.shape[:2], np.int32)
         if id_map is not None:
             png = self.masks / id_map
-            panoptic_HW = read_id_png(png)
+            panoptic = read_id_runs(png)
             regions = self.regions.of_image(index)
-            check_same_ids(panoptic_HW, regions, png=png, where=self.annotations)
+            check_same_ids(panoptic, regions, png=png, where=self.annotations)
+            panoptic_HW = panoptic.to_map()
             _check_same_size(panoptic_HW, image, png=png, image_path=self.images / name)
         kept = [region for region in regions if not region.iscrowd]
         ids = np.array([region.id for region in kept], np.int32)

@@ -23,8 +23,8 @@ def test_a_drawn_scene_comes_back_pixel_for_pixel(tmp_path):
             for x in range(SIZE[1]):
                 semantic = scene["semantic"][y, x]
                 expected = 65_535 if semantic == 0 else semantic - 1
-                assert labels.semantic_HW[y, x] == expected
-                region_id = labels.panoptic_HW[y, x]
+                assert labels.semantic.to_map()[y, x] == expected
+                region_id = labels.panoptic.to_map()[y, x]
                 if scene["number"][y, x]:
                     kind = scene["kind"][y, x]
                     # Instance categories 1, 2 and 100 are bed, windowpane and flag.
@@ -56,14 +56,15 @@ def test_real_images(shared):
     assert len(dataset.image_names) == 3
     for name in dataset.image_names:
         labels = dataset.read(name)
-        assert labels.panoptic_HW.shape == labels.semantic_HW.shape
+        assert labels.panoptic.to_map().shape == labels.semantic.to_map().shape
         assert {CATEGORIES[region.category].isthing for region in labels.regions} == {True, False}
         is_stuff_HW = np.isin(
-            labels.panoptic_HW, [r.id for r in labels.regions if not CATEGORIES[r.category].isthing]
+            labels.panoptic.to_map(),
+            [r.id for r in labels.regions if not CATEGORIES[r.category].isthing],
         )
         category_of = {region.id: region.category for region in labels.regions}
-        for region_id in np.unique(labels.panoptic_HW[is_stuff_HW]).tolist():
-            inside = labels.semantic_HW[labels.panoptic_HW == region_id]
+        for region_id in np.unique(labels.panoptic.to_map()[is_stuff_HW]).tolist():
+            inside = labels.semantic.to_map()[labels.panoptic.to_map() == region_id]
             assert set(inside.tolist()) == {category_of[region_id]}
 
 

@@ -31,7 +31,7 @@ def test_a_drawn_scene_comes_back_pixel_for_pixel(tmp_path, index):
     for name, classes in scenes.items():
         assert (dataset.images / name).is_file()
         expected = np.vectorize(INDEX_OF_CLASS.get)(classes)
-        np.testing.assert_array_equal(dataset.read(name).semantic_HW, expected)
+        np.testing.assert_array_equal(dataset.read(name).semantic.to_map(), expected)
 
 
 def test_large_labels_are_shrunk_without_interpolation(tmp_path):
@@ -41,7 +41,7 @@ def test_large_labels_are_shrunk_without_interpolation(tmp_path):
     channels = np.stack([classes // 256 * 10, classes % 256, classes * 0], axis=2)
     dataset = open_ade20k_full(tmp_path, CATEGORIES)
     save(next(dataset.images.rglob("*_seg.png")), channels.astype(np.uint8))
-    semantic_HW = dataset.read(dataset.image_names[0]).semantic_HW
+    semantic_HW = dataset.read(dataset.image_names[0]).semantic.to_map()
     # 901 / 600 · 512 = 768.9; row y comes from row floor(y · 600 / 512).
     assert semantic_HW.shape == (512, 769)
     assert np.unique(semantic_HW).tolist() == [0, 20]
@@ -58,7 +58,7 @@ def test_real_images_have_the_classes_of_their_annotations(shared, tmp_path):
     dataset = open_ade20k_full(tmp_path, CATEGORIES)
     assert len(dataset.image_names) == 3
     for name in dataset.image_names:
-        semantic_HW = dataset.read(name).semantic_HW
+        semantic_HW = dataset.read(name).semantic.to_map()
         with Image.open(sample / name) as image:
             width, height = image.size
         assert min(semantic_HW.shape) == min(512, height, width)

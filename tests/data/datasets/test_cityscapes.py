@@ -27,8 +27,8 @@ def test_a_drawn_scene_comes_back_pixel_for_pixel(tmp_path):
             for x in range(SIZE[1]):
                 value = int(values[y, x])
                 label = value // 1000 if value >= 1000 else value
-                assert labels.semantic_HW[y, x] == INDEX_OF_LABEL.get(label, 65_535)
-                region_id = labels.panoptic_HW[y, x]
+                assert labels.semantic.to_map()[y, x] == INDEX_OF_LABEL.get(label, 65_535)
+                region_id = labels.panoptic.to_map()[y, x]
                 if label not in INDEX_OF_LABEL:
                     assert region_id == 0
                     continue

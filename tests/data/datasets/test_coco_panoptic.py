@@ -36,11 +36,11 @@ def test_a_drawn_scene_comes_back_pixel_for_pixel(pair):
     assert dataset.image_names == tuple(scenes)
     for name, (id_map, info) in scenes.items():
         labels = dataset.read(name)
-        np.testing.assert_array_equal(labels.panoptic_HW, id_map)
+        np.testing.assert_array_equal(labels.panoptic.to_map(), id_map)
         found = {r.id: (CATEGORIES[r.category].id, int(r.iscrowd)) for r in labels.regions}
         assert found == info
         for id_ in np.unique(id_map).tolist():
-            inside = set(labels.semantic_HW[id_map == id_].tolist())
+            inside = set(labels.semantic.to_map()[id_map == id_].tolist())
             assert [CATEGORIES[k].id if k < 65_535 else 0 for k in inside] == [
                 info.get(id_, (0, 0))[0]
             ]
@@ -57,7 +57,7 @@ def test_real_images(shared):
         labels = dataset.read(entry["file_name"].replace(".png", ".jpg"))
         for region, info in zip(labels.regions, entry["segments_info"], strict=True):
             # The area that the owners count.
-            assert int((labels.panoptic_HW == region.id).sum()) == info["area"]
+            assert int((labels.panoptic.to_map() == region.id).sum()) == info["area"]
             assert categories[region.category].id == info["category_id"]
 
 

@@ -19,7 +19,7 @@ def test_a_drawn_scene_comes_back_pixel_for_pixel(tmp_path):
         assert (dataset.images / name).is_file()
         # 1 is the first category; the values go beyond 8 bits.
         expected = np.where(values == 0, 65_535, values - 1)
-        np.testing.assert_array_equal(dataset.read(name).semantic_HW, expected)
+        np.testing.assert_array_equal(dataset.read(name).semantic.to_map(), expected)
 
 
 def test_counts(tmp_path):

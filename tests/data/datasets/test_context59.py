@@ -38,7 +38,7 @@ def test_a_drawn_scene_comes_back_pixel_for_pixel(tmp_path, write):
     for name, values in scenes.items():
         assert (dataset.images / name).is_file()
         expected = np.where(values == 0, 65_535, values - 1)
-        np.testing.assert_array_equal(dataset.read(name).semantic_HW, expected)
+        np.testing.assert_array_equal(dataset.read(name).semantic.to_map(), expected)
 
 
 def test_a_later_annotation_is_painted_over_an_earlier_one(tmp_path):
@@ -53,10 +53,10 @@ def test_a_later_annotation_is_painted_over_an_earlier_one(tmp_path):
         "category_id": 458,
         "segmentation": {"size": over["size"], "counts": over["counts"].decode()},
     }
-    before = open_context59(tmp_path, CATEGORIES).read(NAME).semantic_HW
+    before = open_context59(tmp_path, CATEGORIES).read(NAME).semantic.to_map()
     document["annos_segmentation"].append(annotation)
     path.write_text(json.dumps(document))
-    after = open_context59(tmp_path, CATEGORIES).read(NAME).semantic_HW
+    after = open_context59(tmp_path, CATEGORIES).read(NAME).semantic.to_map()
     assert (before[:10] != 58).any()
     assert (after[:10] == 58).all()
     np.testing.assert_array_equal(after[10:], before[10:])

@@ -15,7 +15,7 @@ def test_a_drawn_scene_comes_back_pixel_for_pixel(tmp_path):
     table = {3: 0, 300: 1, 7: 2, 255: 65_535, 1000: 65_535}
     for name, values in scenes.items():
         expected = np.vectorize(table.get)(values)
-        np.testing.assert_array_equal(dataset.read(name).semantic_HW, expected)
+        np.testing.assert_array_equal(dataset.read(name).semantic.to_map(), expected)
 
 
 def test_real_images(shared):
@@ -23,7 +23,7 @@ def test_real_images(shared):
     categories = categories_of(str(folder / "classes.json"))
     dataset = open_label_png(folder / "annotations" / "val", categories, void=[11])
     assert len(dataset.image_names) == 101
-    values = np.unique(dataset.read(dataset.image_names[0]).semantic_HW).tolist()
+    values = np.unique(dataset.read(dataset.image_names[0]).semantic.to_map()).tolist()
     assert set(values) <= {*range(11), 65_535}
 
 
@@ -56,7 +56,7 @@ def test_images_are_those_of_the_same_path_but_for_the_suffix(tmp_path):
     assert dataset.images == images
     count = dataset.counts[-1]
     assert (count.what, count.found, count.missing) == ("images in imgs/", 2, ("b/1.*",))
-    assert (dataset.read("a/2.JPEG").semantic_HW == 0).all()
+    assert (dataset.read("a/2.JPEG").semantic.to_map() == 0).all()
     (images / "a/0.png").write_bytes(b"")
     with pytest.raises(UsageError, match=r"imgs: 'a/0.jpg' and 'a/0.png' are both images of .*a/0"):
         open_label_png(tmp_path / "masks", CATEGORIES, void=[255], images=images)

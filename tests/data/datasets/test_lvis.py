@@ -22,7 +22,7 @@ def test_drawn_masks_come_back_pixel_for_pixel(tmp_path):
         assert (dataset.images / name).is_file()
         labels = dataset.read(name)
         assert labels.size == SIZE
-        assert labels.panoptic_HW is None
+        assert labels.panoptic is None
         assert len(labels.instances) == len(instances)
         for found, (category_id, pixels) in zip(labels.instances, instances, strict=True):
             assert (found.category, found.iscrowd) == (category_id - 1, False)

@@ -23,11 +23,11 @@ def test_a_drawn_panoptic_pair_comes_back_pixel_for_pixel(tmp_path, version):
     for name, (id_map, info) in scenes.items():
         assert (dataset.images / name).is_file()
         labels = dataset.read(name)
-        np.testing.assert_array_equal(labels.panoptic_HW, id_map)
+        np.testing.assert_array_equal(labels.panoptic.to_map(), id_map)
         assert {r.id: (r.category, int(r.iscrowd)) for r in labels.regions} == info
         for id_, (category, _) in info.items():
-            assert (labels.semantic_HW[id_map == id_] == category).all()
-        assert (labels.semantic_HW[id_map == 0] == 65_535).all()
+            assert (labels.semantic.to_map()[id_map == id_] == category).all()
+        assert (labels.semantic.to_map()[id_map == 0] == 65_535).all()
 
 
 def test_drawn_instance_maps_come_back_pixel_for_pixel(tmp_path):
@@ -37,11 +37,11 @@ def test_drawn_instance_maps_come_back_pixel_for_pixel(tmp_path):
     for name, values in scenes.items():
         labels = dataset.read(name)
         expected = np.where(values // 256 == 65, 65_535, values // 256)
-        np.testing.assert_array_equal(labels.semantic_HW, expected)
+        np.testing.assert_array_equal(labels.semantic.to_map(), expected)
         category_of = {region.id: region.category for region in labels.regions}
         values_of_region = {}
         for value in np.unique(values).tolist():
-            ids = np.unique(labels.panoptic_HW[values == value]).tolist()
+            ids = np.unique(labels.panoptic.to_map()[values == value]).tolist()
             assert len(ids) == 1
             if value == 65 * 256:
                 assert ids == [0]

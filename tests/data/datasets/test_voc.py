@@ -15,15 +15,17 @@ def test_a_drawn_scene_comes_back_pixel_for_pixel(tmp_path):
     for name, values in scenes.items():
         labels = dataset.read(name)
         # Ids are values, and the background is a category like any other.
-        np.testing.assert_array_equal(labels.semantic_HW, np.where(values == 255, 65_535, values))
-        assert labels.panoptic_HW is None
+        np.testing.assert_array_equal(
+            labels.semantic.to_map(), np.where(values == 255, 65_535, values)
+        )
+        assert labels.panoptic is None
 
 
 def test_real_images(shared):
     dataset = open_voc(shared / "data" / "voc_sample", CATEGORIES)
     found = set()
     for name in dataset.image_names:
-        found |= set(np.unique(dataset.read(name).semantic_HW).tolist())
+        found |= set(np.unique(dataset.read(name).semantic.to_map()).tolist())
     assert len(dataset.image_names) == 3
     assert {0, 65_535} < found <= {*range(21), 65_535}
 
