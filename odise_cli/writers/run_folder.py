@@ -18,11 +18,10 @@ from odise_cli.structures import Category, FailedImage, ImageRecord, ImageResult
 from odise_cli.writers.atomic import link_atomic, remove_file, write_atomic
 from odise_cli.writers.cleaning import remove_earlier_run, remove_leftovers
 from odise_cli.writers.collect import collect
+from odise_cli.writers.encoded import EncodedImage, encode_image
 from odise_cli.writers.finished_run import FinishedRun
-from odise_cli.writers.instances import instance_results
 from odise_cli.writers.layout import (
     COLLECTED_FILES,
-    IMAGE_FILES,
     JOURNAL,
     LOCK,
     MANIFEST,
@@ -34,12 +33,8 @@ from odise_cli.writers.layout import (
 from odise_cli.writers.line_log import LineLog, lines_at
 from odise_cli.writers.lock import exclusive_lock
 from odise_cli.writers.manifest import Row, done_line, failed_line, json_line, load_rows
-from odise_cli.writers.overlay import encode_overlay_jpeg
-from odise_cli.writers.panoptic import encode_panoptic_png, panoptic_annotation
-from odise_cli.writers.regions import panoptic_to_regions
 from odise_cli.writers.run_json import RunJson, check_same_settings, read_run_json
-from odise_cli.writers.segments import segment_lines
-from odise_cli.writers.semantic import check_category_count, encode_semantic_png, semantic_labels
+from odise_cli.writers.semantic import check_category_count, semantic_labels
 
 
 class RunFolder:
@@ -120,30 +115,37 @@ class RunFolder:
         """`done` or `failed` by name; an image that has lost one of its files is neither."""
         return {name: row.status for name, row in self._rows.items() if row.status != "lost"}
 
-    def write(self, result: ImageResult) -> None:
+    def write(self, result: ImageResult | EncodedImage) -> EncodedImage:
         """Write all files of one image, then say in the manifest that they are there.
+
+        Args:
+            result: what was found in it; bytes already if somebody else has encoded it.
 
         Raises:
             TryAgainError: the disk is full; the image then counts as not done.
             ImageError: the image fits none of the asked-for formats.
             UsageError: the folder cannot be written.
         """
+        if isinstance(result, ImageResult):
+            image = encode_image(result, outputs=self._outputs, categories=self._categories)
+        else:
+            image = result
         started = time.perf_counter()
-        record = result.image.record
-        journal_offset = self._journal.append(json_line(self._journal_entry(result)))
-        for output in self._outputs:
-            if output in IMAGE_FILES:
-                path = image_file(self.path, output, record.stem)
-                write_atomic(path, self._encoded(output, result))
+        record = image.record
+        journal_offset = self._journal.append(image.journal_line)
+        for output, data in image.files.items():
+            write_atomic(image_file(self.path, output, record.stem), data)
+        write_ms = image.encode_ms + (time.perf_counter() - started) * 1000
         line = done_line(
             record,
-            size=result.segmentation.size,
-            num_segments=len(result.segmentation.segments),
-            stage_ms={**result.stage_ms, "write": (time.perf_counter() - started) * 1000},
+            size=image.size,
+            num_segments=image.num_segments,
+            stage_ms={**image.stage_ms, "write": write_ms},
         )
         self._rows[record.name] = Row(
             record.image_id, record.stem, "done", self._manifest.append(line), journal_offset
         )
+        return image
 
     def write_failure(self, failed: FailedImage) -> None:
         """Say in the manifest that an image has no result, and why; its files are removed.
@@ -210,39 +212,9 @@ class RunFolder:
     ) -> None:
         self._resources.close()
 
-    def _journal_entry(self, result: ImageResult) -> dict[str, Any]:
-        """What the collected files will say of one image."""
-        record, segmentation = result.image.record, result.segmentation
-        entry: dict[str, Any] = {"name": record.name, "stem": record.stem}
-        if "panoptic" in self._outputs or "segments" in self._outputs:
-            regions = panoptic_to_regions(segmentation.panoptic_HW)
-            about = (record, segmentation.segments, regions, self._categories)
-            if "panoptic" in self._outputs:
-                entry["panoptic"] = panoptic_annotation(*about)
-            if "segments" in self._outputs:
-                entry["segments"] = segment_lines(*about)
-        if "instances" in self._outputs:
-            assert segmentation.instances is not None
-            entry["instances"] = instance_results(
-                segmentation.instances,
-                image_id=record.image_id,
-                size=segmentation.size,
-                categories=self._categories,
-            )
-        return entry
-
     def _line(self, row: Row) -> bytes:
         """What the manifest says of an image."""
         return next(lines_at(self.path / MANIFEST, [row.manifest_offset]))
-
-    def _encoded(self, output: str, result: ImageResult) -> bytes:
-        """One file of one image."""
-        if output == "panoptic":
-            return encode_panoptic_png(result.segmentation.panoptic_HW)
-        if output == "semantic":
-            assert result.segmentation.semantic_HW is not None
-            return encode_semantic_png(result.segmentation.semantic_HW)
-        return encode_overlay_jpeg(result, self._categories)
 
 
 def check_run_folder(
