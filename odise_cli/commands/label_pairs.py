@@ -44,7 +44,7 @@ def open_row_reader(
     config: EvaluateConfig, path: Path, run: RunJson
 ) -> Callable[[tuple[ImagePair, Row]], tuple[Labels, Labels]]:
     """What `row_reader` gives, in a process that knows neither dataset nor rows yet."""
-    return row_reader(open_dataset(config), FinishedRun(path=path, run=run, rows={}))
+    return row_reader(open_dataset(config), FinishedRun.at(path, run=run, rows={}))
 
 
 def _read(
@@ -54,7 +54,7 @@ def _read(
     index_of_id = {category.id: k for k, category in enumerate(source.vocabulary.categories)}
     if source.dataset.is_class_agnostic:
         index_of_id = dict.fromkeys(ids, 0)
-    finished = FinishedRun(path=path, run=run, rows=rows)
+    finished = FinishedRun.at(path, run=run, rows=rows)
     truth = source.dataset.read(pair.name)
     saved = _saved_image(finished, pair.predicted_name)
     predicted = read_prediction(saved, ids=ids, index_of_id=index_of_id)
