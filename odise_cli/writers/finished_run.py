@@ -65,9 +65,9 @@ class FinishedRun:
         """What the manifest says of an image."""
         return next(lines_at(self.path / MANIFEST, [self.rows[name].manifest_offset]))
 
-    def journal_line(self, name: str) -> bytes:
+    def journal_line(self, row: Row) -> bytes:
         """What the journal says of an image that is done."""
-        return next(lines_at(self.path / JOURNAL, [self.rows[name].journal_offset]))
+        return next(lines_at(self.path / JOURNAL, [row.journal_offset]))
 
     def files(self, name: str) -> Iterator[Path]:
         """The image's own files, relative to the folder."""

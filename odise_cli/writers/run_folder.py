@@ -173,7 +173,7 @@ class RunFolder:
         journal_offset = -1
         # Not flushed line by line: what a power cut costs here is quickly adopted again.
         if row.status == "done":
-            journal_offset = self._journal.append(source.journal_line(name), flush=False)
+            journal_offset = self._journal.append(source.journal_line(row), flush=False)
             for file in source.files(name):
                 copy(source.store, source.store.path / file, self._store, self.path / file)
         offset = self._manifest.append(line, flush=False)
