@@ -4,8 +4,6 @@ One worker thread owns the device; everything that `segment`, `evaluate`, `train
 ask of a model goes through here. Knows no folders, data sets, options or progress bars.
 """
 
-import ctypes
-import platform
 import queue
 import threading
 import time
@@ -20,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from odise_cli import postprocess
-from odise_cli.data.allocator import keep_freed_memory
 from odise_cli.errors import TryAgainError
+from odise_cli.host_memory import give_back_memory, keep_freed_memory
 from odise_cli.model.classifier import TextEmbeddings
+from odise_cli.model.cpu_kernels import CpuKernels, can_use_cpu_kernels
 from odise_cli.model.odise import MaskPredictions, Odise
 from odise_cli.placement import Placement
 from odise_cli.structures import DecodedImage, ImageResult, Segmentation
@@ -97,7 +96,9 @@ class Engine:
         self.num_batch_halvings = 0
         self._images_per_pass: int | None = None
         if self.device.type == "cpu":
-            _keep_freed_memory(model)
+            keep_freed_memory()
+            for module in (model.diffusion.unet.conv_in, model.pyramid, model.mask_generator):
+                module.register_forward_pre_hook(lambda *_: give_back_memory())
             # Crop by crop the VAE is no slower here, and its activations are the memory's peak.
             model.diffusion.vae_chunk = 1
             model.crops_per_pass = _CPU_CROPS_PER_PASS
@@ -264,7 +265,7 @@ class Engine:
             on_stage: called with a stage's name when it is done.
         """
         tensors = [self._to_device(pixels_HW3) for pixels_HW3 in pixels]
-        with self._autocast():
+        with self._arithmetic():
             predictions: list[MaskPredictions] = self.model(
                 tensors, vocabulary.text, on_stage=on_stage
             )
@@ -275,10 +276,12 @@ class Engine:
         pixels = torch.from_numpy(pixels_HW3).to(self.device)
         return pixels.permute(2, 0, 1).float() / 255.0
 
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self.precision == torch.float32:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=self.precision)
+    def _arithmetic(self) -> AbstractContextManager[object]:
+        if self.precision != torch.float32:
+            return torch.autocast(self.device.type, dtype=self.precision)
+        if self.device.type == "cpu" and can_use_cpu_kernels():
+            return CpuKernels()
+        return nullcontext()
 
 
 def _postprocess(
@@ -350,17 +353,3 @@ def _is_out_of_memory(error: Exception) -> bool:
     """CUDA and numpy have a class for it; PyTorch's allocator on a CPU only says so."""
     has_class = isinstance(error, torch.OutOfMemoryError | MemoryError)
     return has_class or "can't allocate memory" in str(error)
-
-
-def _keep_freed_memory(model: Odise) -> None:
-    """Spare the zeroing of new memory at every layer, and give it back between the networks.
-
-    Worth 10 to 20 % of the diffusion model's time on a CPU. What one network leaves behind fits
-    the next one badly.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    keep_freed_memory()
-    libc = ctypes.CDLL(None)
-    for module in (model.diffusion.unet.conv_in, model.pyramid, model.mask_generator):
-        module.register_forward_pre_hook(lambda *_: libc.malloc_trim(0) and None)

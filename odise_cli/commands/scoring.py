@@ -18,18 +18,16 @@ from copy import deepcopy
 from typing import Any
 
 from odise_cli.commands.evaluation_figures import Scorers
-from odise_cli.data.allocator import keep_freed_memory
 from odise_cli.errors import TryAgainError
+from odise_cli.host_memory import keep_freed_memory
 from odise_cli.structures import Labels
 
-CHUNK = 16
+CHUNK = 32
 """Images that are scored together."""
-MIN_CHUNKS = 32
-"""Fewer are scored sooner than helpers have started."""
+MIN_CHUNKS = 64
+"""Fewer are scored sooner than processes have started and opened the dataset."""
 _CHUNKS_AHEAD = 2
-"""Chunks under way for each helper."""
-_CHUNKS_WAITING = 256
-"""Chunks that are scored and not merged, since one before them is not: bounds the memory."""
+"""Chunks under way for each process: bounds the memory."""
 _MAX_PROCESSES = 16
 _PR_SET_PDEATHSIG = 1
 
@@ -42,6 +40,7 @@ def score_images(
     scorers: Scorers,
     *,
     read: Read,
+    open_reader: Callable[[], Read],
     on_scored: Callable[[int], None],
     should_stop: Callable[[], bool],
 ) -> bool:
@@ -50,7 +49,8 @@ def score_images(
     Args:
         images: what `read` takes; can be pickled.
         scorers: the accumulators, still empty.
-        read: reads an image; can be pickled.
+        read: reads an image in this process.
+        open_reader: makes what reads an image in another process; can be pickled.
         on_scored: told now and then how many images there are so far.
         should_stop: asked as often.
 
@@ -59,14 +59,14 @@ def score_images(
 
     Raises:
         TryAgainError: a process was killed.
-        OdiseError: what `read` raises.
+        OdiseError: what `read` and `open_reader` raise.
     """
     keep_freed_memory()
     starts, empty = range(0, len(images), CHUNK), deepcopy(scorers)
     if len(starts) < MIN_CHUNKS or (os.cpu_count() or 1) < 2:
-        chunks = _score_alone(images, empty, read)
+        chunks = _score_here(images, empty, read)
     else:
-        chunks = _score_with_helpers(images, empty, read)
+        chunks = _score_in_processes(images, empty, open_reader)
     with closing(chunks):
         for start, chunk in zip(starts, chunks, strict=True):
             if should_stop():
@@ -76,7 +76,7 @@ def score_images(
     return True
 
 
-def _score_alone(
+def _score_here(
     images: Sequence[Any], empty: Scorers, read: Read
 ) -> Generator[Scorers, None, None]:
     """The accumulators of every chunk, in order."""
@@ -84,34 +84,26 @@ def _score_alone(
         yield _scored(images[start : start + CHUNK], start, deepcopy(empty), read)
 
 
-def _score_with_helpers(
-    images: Sequence[Any], empty: Scorers, read: Read
+def _score_in_processes(
+    images: Sequence[Any], empty: Scorers, open_reader: Callable[[], Read]
 ) -> Generator[Scorers, None, None]:
-    """The same from as many processes as there are cores, of which this one is one."""
-    num_helpers = min(os.cpu_count() or 1, _MAX_PROCESSES) - 1
-    helped: deque[Future[Scorers]] = deque()
-    waiting: deque[Future[Scorers] | Scorers] = deque()
+    """The accumulators of every chunk, in order, from as many processes as there are cores."""
+    num_processes = min(os.cpu_count() or 1, _MAX_PROCESSES)
+    waiting: deque[Future[Scorers]] = deque()
     # Started anew, not forked: the threads of torch and of hotcoco do not survive a fork.
     pool = ProcessPoolExecutor(
-        num_helpers,
+        num_processes,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_helper,
-        initargs=(empty, read),
+        initializer=_start_worker,
+        initargs=(empty, open_reader),
     )
     try:
         for start in range(0, len(images), CHUNK):
-            chunk = images[start : start + CHUNK]
-            while helped and helped[0].done():
-                helped.popleft()
-            if len(helped) < _CHUNKS_AHEAD * num_helpers:
-                helped.append(pool.submit(_run_in_helper, chunk, start))
-                waiting.append(helped[-1])
-            else:
-                waiting.append(_scored(chunk, start, deepcopy(empty), read))
-            while waiting and (_is_there(waiting[0]) or len(waiting) > _CHUNKS_WAITING):
-                yield _result(waiting.popleft())
+            waiting.append(pool.submit(_run_in_worker, images[start : start + CHUNK], start))
+            if len(waiting) > _CHUNKS_AHEAD * num_processes:
+                yield waiting.popleft().result()
         while waiting:
-            yield _result(waiting.popleft())
+            yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise TryAgainError(
             "A process that scores images was killed, likely for want of memory. Expected about "
@@ -121,14 +113,6 @@ def _score_with_helpers(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _is_there(chunk: Future[Scorers] | Scorers) -> bool:
-    return isinstance(chunk, Scorers) or chunk.done()
-
-
-def _result(chunk: Future[Scorers] | Scorers) -> Scorers:
-    return chunk if isinstance(chunk, Scorers) else chunk.result()
-
-
 def _scored(images: Sequence[Any], start: int, scorers: Scorers, read: Read) -> Scorers:
     """The accumulators, which have seen these images; the first has the number `start`."""
     for number, image in enumerate(images, start=start):
@@ -136,23 +120,26 @@ def _scored(images: Sequence[Any], start: int, scorers: Scorers, read: Read) -> 
     return scorers
 
 
-class _Helper:
+class _Worker:
     """What a process works with."""
 
     empty: Scorers
-    read: Read
+    open_reader: Callable[[], Read]
+    read: Read | None = None
 
 
-def _start_helper(empty: Scorers, read: Read) -> None:
-    # A function is no method, however it is kept.
-    _Helper.empty, _Helper.read = empty, staticmethod(read)
+def _start_worker(empty: Scorers, open_reader: Callable[[], Read]) -> None:
+    _Worker.empty, _Worker.open_reader = empty, open_reader
     keep_freed_memory()
-    # Signals are the parent's to answer; if it is killed, so are its helpers.
+    # Signals are the parent's to answer; if it is killed, so are its workers.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _run_in_helper(images: Sequence[Any], start: int) -> Scorers:
-    return _scored(images, start, deepcopy(_Helper.empty), _Helper.read)
+def _run_in_worker(images: Sequence[Any], start: int) -> Scorers:
+    if _Worker.read is None:
+        # Not when the process starts, where an error would break the pool unsaid.
+        _Worker.read = _Worker.open_reader()
+    return _scored(images, start, deepcopy(_Worker.empty), _Worker.read)

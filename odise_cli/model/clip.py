@@ -89,7 +89,7 @@ class Clip(nn.Module):
         tokens_BTC = self._embed_patches(_central_square(images_B3HW, self.image_size))
         *blocks, last = self.model.visual.transformer.resblocks
         for block in blocks:
-            tokens_BTC = block(tokens_BTC)
+            tokens_BTC = _attend(block, tokens_BTC, tokens_BTC)
         return self._project(_attend(last, tokens_BTC[:, :1], tokens_BTC)).squeeze(1)
 
     def embed_patches(self, images_B3HW: Tensor, depths: Sequence[int]) -> list[Tensor]:

@@ -1,9 +1,8 @@
 """How `odise segment` went: its plan and its end, as counts and times."""
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
-
-from odise_cli.storage import Location
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +20,7 @@ class SegmentPlan:
     num_categories: int
     model: str
     outputs: tuple[str, ...]
-    out: Location
+    out: Path
     estimated_bytes: int
     """Rough disk space of the images still to do."""
 
@@ -34,7 +33,7 @@ class SegmentPlan:
 class SegmentReport:
     """How a run of `odise segment` ended."""
 
-    out: Location
+    out: Path
     num_selected: int
     """Images that this shard and limit selected."""
     num_finished_before: int

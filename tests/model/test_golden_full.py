@@ -15,6 +15,7 @@ from torch import Tensor
 from odise_cli import postprocess
 from odise_cli.model.checkpoint import load_head, load_model, read_model_folder
 from odise_cli.model.config import ModelConfig
+from odise_cli.model.cpu_kernels import CpuKernels
 from odise_cli.model.odise import Odise
 from tests.model.golden import (
     BITS,
@@ -70,6 +71,15 @@ class Run:
 def runs(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
     folder = tmp_path_factory.mktemp("full")
     model = load_model(read_model_folder(golden.write_full_model(folder / "label", "label")))
+    # As the engine runs it on a CPU.
+    with CpuKernels():
+        found = run_both(golden, model)
+    yield found
+    shutil.rmtree(folder)
+
+
+def run_both(golden: Golden, model: Odise) -> dict[str, Run]:
+    """The label model, and the caption model around its frozen parts."""
     image = to_tensor(golden.image("sq512"))
     stages, pyramid = trace_crops(model, image)
     found = {}
@@ -92,8 +102,7 @@ def runs(golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
             reference=golden.tensors(supervision, "sq512", size="full"),
             final=dict(np.load(golden.folder / "full" / f"final_{supervision}_sq512.npz")),
         )
-    yield found
-    shutil.rmtree(folder)
+    return found
 
 
 def with_caption_head(golden: Golden, model: Odise) -> Odise:

@@ -12,7 +12,6 @@ a later annotation of an image is painted over an earlier one, and only the 59 a
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,11 +73,17 @@ def _open_maps(root: Path, categories: Sequence[Category]) -> Dataset:
     category_of_value = {category.id: index for index, category in enumerate(categories)}
     category_of_value[0] = VOID_CATEGORY
 
+    def read(name: str) -> Labels:
+        path = masks / f"{Path(name).stem}.png"
+        return Labels(
+            semantic=runs_to_categories(read_label_runs(path), category_of_value, where=path)
+        )
+
     names = [f"{stem}.jpg" for stem in stems]
     return Dataset(
         categories=tuple(categories),
         image_names=tuple(names),
-        read_entry=partial(_read, masks, category_of_value),
+        read=read,
         counts=(
             Count(
                 what=f"images in {LIST}",
@@ -97,11 +102,6 @@ def _open_maps(root: Path, categories: Sequence[Category]) -> Dataset:
     )
 
 
-def _read(masks: Path, category_of_value: Mapping[int, int], name: str) -> Labels:
-    path = masks / f"{Path(name).stem}.png"
-    return Labels(semantic=runs_to_categories(read_label_runs(path), category_of_value, where=path))
-
-
 def _open_json(root: Path, categories: Sequence[Category]) -> Dataset:
     path = root / _JSON
     images, annotations = _validation_part(path)
@@ -110,12 +110,14 @@ def _open_json(root: Path, categories: Sequence[Category]) -> Dataset:
         id_459: index_of_59[id_59] for id_59, id_459 in enumerate(ID_OF_59_IN_459, start=1)
     }
 
+    def read(name: str) -> Labels:
+        return _paint(images[name], annotations[name], index_of_459, where=path)
+
     names = tuple(sorted(images, key=natural_key))
     return Dataset(
         categories=tuple(categories),
         image_names=names,
-        read_entry=partial(_paint, index_of_459, path),
-        entries={name: (images[name], annotations[name]) for name in names},
+        read=read,
         counts=(
             Count(
                 what=f"validation images in {_JSON}",
@@ -166,15 +168,16 @@ def _validation_part(
 
 
 def _paint(
+    image: Mapping[str, Any],
+    annotations: Sequence[Mapping[str, Any]],
     index_of_459: Mapping[int, int],
+    *,
     where: Path,
-    entry: tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]],
 ) -> Labels:
-    image, annotations = entry
     size = image["height"], image["width"]
     semantic_HW = np.full(size, VOID_CATEGORY, np.uint16)
-    for annotation in annotations:
-        category_id, rle = annotation["category_id"], annotation["segmentation"]
+    for entry in annotations:
+        category_id, rle = entry["category_id"], entry["segmentation"]
         if not 1 <= category_id <= _MAX_ID:
             raise UsageError(
                 f"{where}: {image['file_name']!r} has the category_id {category_id}, which is no "

@@ -14,7 +14,6 @@ Source: https://www.mapillary.com/dataset/vistas.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -94,10 +93,13 @@ def _open_instances(masks: Path, images: Path, categories: Sequence[Category]) -
     stems = sorted((path.stem for path in masks.glob("*.png")), key=natural_key)
     names = tuple(f"{stem}.jpg" for stem in stems)
 
+    def read(name: str) -> Labels:
+        return read_labels(masks / f"{Path(name).stem}.png", categories)
+
     return Dataset(
         categories=tuple(categories),
         image_names=names,
-        read_entry=partial(_read, masks, categories),
+        read=read,
         counts=(
             _count_images(images, names),
             Count(
@@ -108,10 +110,6 @@ def _open_instances(masks: Path, images: Path, categories: Sequence[Category]) -
         outputs=_OUTPUTS,
         images=images,
     )
-
-
-def _read(masks: Path, categories: Sequence[Category], name: str) -> Labels:
-    return read_labels(masks / f"{Path(name).stem}.png", categories)
 
 
 def read_labels(path: Path, categories: Sequence[Category]) -> Labels:

@@ -8,8 +8,7 @@
 Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -46,10 +45,16 @@ def open_voc(data: Path, categories: Sequence[Category]) -> Dataset:
     category_of_value = {category.id: index for index, category in enumerate(categories)}
     category_of_value[_VOID_VALUE] = VOID_CATEGORY
 
+    def read(name: str) -> Labels:
+        path = masks / f"{Path(name).stem}.png"
+        return Labels(
+            semantic=runs_to_categories(read_label_runs(path), category_of_value, where=path)
+        )
+
     return Dataset(
         categories=tuple(categories),
         image_names=tuple(f"{stem}.jpg" for stem in stems),
-        read_entry=partial(_read, masks, category_of_value),
+        read=read,
         counts=(
             Count(what=f"images in {_LIST}", found=len(stems), published=NUM_IMAGES, origin=ORIGIN),
             count_files(
@@ -63,8 +68,3 @@ def open_voc(data: Path, categories: Sequence[Category]) -> Dataset:
         outputs=("semantic",),
         images=images,
     )
-
-
-def _read(masks: Path, category_of_value: Mapping[int, int], name: str) -> Labels:
-    path = masks / f"{Path(name).stem}.png"
-    return Labels(semantic=runs_to_categories(read_label_runs(path), category_of_value, where=path))
