@@ -9,6 +9,7 @@ from pathlib import Path
 
 from odise_cli.errors import UsageError
 from odise_cli.recipe.schema import Recipe
+from odise_cli.storage import Location
 
 OUTPUTS = ("panoptic", "instances", "semantic", "overlay", "segments")
 """What `--write` accepts."""
@@ -137,7 +138,7 @@ class SegmentConfig(InferenceConfig):
     """Vocabulary files, bundled names or inline lists; they add up."""
     stuff: tuple[str, ...] = ()
     """Words that are stuff (regions without instances) whatever the vocabulary says."""
-    out: Path = Path("preds")
+    out: Location = Path("preds")
     """Output folder."""
     write: tuple[str, ...] = ("panoptic",)
     """Which outputs to write."""

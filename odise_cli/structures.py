@@ -8,11 +8,12 @@ category's *id* is what files say, and only writers turn one into the other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from odise_cli.storage import Location
 
 VOID_CATEGORY = 65535
 """Value of void pixels in a semantic map."""
@@ -39,7 +40,7 @@ class Category:
 class ImageRecord:
     """One image of a run, before it is opened."""
 
-    path: Path
+    path: Location
     name: str
     """Path relative to the run's root with `/`, e.g. `a/b.jpg`; unique in the run."""
     stem: str

@@ -4,7 +4,7 @@ import os
 import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -78,3 +78,16 @@ def small_files() -> Iterator[Callable[[int | None], None]]:
 
     yield limit
     limit(None)
+
+
+@pytest.fixture
+def bucket() -> Iterator[Any]:
+    """fsspec's memory, empty; `memory://bucket/...` is in it."""
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    memory.pseudo_dirs[:] = [""]
+    yield memory
+    memory.store.clear()
+    memory.pseudo_dirs[:] = [""]

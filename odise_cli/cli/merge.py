@@ -1,23 +1,25 @@
 """`odise merge`: output folders of shards into the folder of one run."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from odise_cli.cli import options, summaries
 from odise_cli.cli.console import Console
+from odise_cli.storage import parse_location
 
 _Folders = Annotated[
-    list[Path],
-    typer.Argument(metavar="DIR", help="Output folders of odise segment with the same settings."),
+    list[str],
+    typer.Argument(
+        metavar="DIR", help="Output folders (or URLs) of odise segment with the same settings."
+    ),
 ]
 
 
 def merge(
     ctx: typer.Context,
     folders: _Folders,
-    out: options.Out,
+    out: options.OutOrUrl,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     json: options.Json = False,
@@ -31,6 +33,8 @@ def merge(
 
     console: Console = ctx.obj
     console.configure(is_quiet=quiet, is_json=json, log_format=log_format)
-    report = merge_runs(folders, out, overwrite=overwrite)
+    report = merge_runs(
+        [parse_location(folder) for folder in folders], parse_location(out), overwrite=overwrite
+    )
     console.result(report.to_json(), summaries.merge_report_text(report))
     return report.exit_code

@@ -21,7 +21,8 @@ Sources = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="SOURCES",
-        help="Images, folders (read recursively) and quoted globs such as 'photos/**/*.jpg'.",
+        help="Images, folders (read recursively) and quoted globs such as 'photos/**/*.jpg'; "
+        "or URLs such as s3://bucket/photos.",
         show_default=False,
     ),
 ]
@@ -197,6 +198,15 @@ Beta = Annotated[
 Out = Annotated[
     Path,
     typer.Option("--out", metavar="DIR", help="Folder for the results.", rich_help_panel=_RUN),
+]
+OutOrUrl = Annotated[
+    str,
+    typer.Option(
+        "--out",
+        metavar="DIR|URL",
+        help="Folder for the results, or a URL such as s3://bucket/preds.",
+        rich_help_panel=_RUN,
+    ),
 ]
 Write = Annotated[
     list[str],

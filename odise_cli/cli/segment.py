@@ -15,7 +15,7 @@ def segment(  # long because: one line per flag
     ctx: typer.Context,
     sources: options.Sources = None,
     vocab: options.Vocab = None,
-    out: options.Out = SegmentConfig.out,
+    out: options.OutOrUrl = str(SegmentConfig.out),
     write: options.Write = list(SegmentConfig.write),  # noqa: B006
     from_file: options.FromFile = SegmentConfig.from_file,
     null_separated: options.NullSeparated = SegmentConfig.null_separated,

@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from odise_cli.cli.options import parse_batch_size, parse_shard, parse_size, split_commas
 from odise_cli.config import OUTPUTS, InferenceConfig, SegmentConfig
 from odise_cli.errors import UsageError
+from odise_cli.storage import parse_location
 
 _DEFAULTS = {field.name: field.default for field in fields(SegmentConfig)}
 _HINTS = get_type_hints(SegmentConfig)
@@ -73,6 +74,8 @@ def _parsed(name: str, raw: Any, *, where: str) -> Any:
     match name:
         case "sources" | "vocab":
             return tuple(raw)
+        case "out":
+            return parse_location(raw)
         case "stuff":
             return split_commas(raw)
         case "write":
@@ -137,7 +140,7 @@ def _setting(key: str, raw: Any, *, name: str, where: str) -> Any:
         raw = float(raw)
     elif int in types and str in types:
         raw = str(raw)
-    elif Path in get_args(_HINTS[name]) or _HINTS[name] is Path:
+    elif Path in get_args(_HINTS[name]) and name != "out":
         raw = Path(raw)
     elif key == "resume":
         raw = not raw

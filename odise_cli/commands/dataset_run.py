@@ -6,6 +6,7 @@ pipeline of `odise segment` does the rest, with its resuming, failures, signals 
 
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 
 from odise_cli.commands.dataset_source import DatasetSource, open_dataset
 from odise_cli.commands.segment import plan_segment, run_segment
@@ -91,7 +92,8 @@ def _images(config: EvaluateConfig, source: DatasetSource) -> SourceList:
         image_ids=None if ids is None else [ids[name] for name in dataset.image_names],
     )
     first, end = config.bounds(len(images.paths))
-    missing = [path for path in images.paths[first:end] if not path.is_file()]
+    wanted = images.paths[first:end]
+    missing = [path for path in wanted if isinstance(path, Path) and not path.is_file()]
     if missing:
         shown = ", ".join(path.name for path in missing[:_NUM_MISSING_SHOWN])
         raise MissingDataError(

@@ -8,14 +8,13 @@ before a label map is read.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from odise_cli.commands.dataset_source import DatasetSource, open_dataset
 from odise_cli.commands.evaluation_figures import Scorers, scorers_for
 from odise_cli.commands.evaluation_pictures import draw_pictures
-from odise_cli.commands.label_pairs import open_row_reader, pair_reader, row_reader
+from odise_cli.commands.label_pairs import PairReader, pair_entry
 from odise_cli.commands.scoring import score_images
 from odise_cli.config import EvaluateConfig
 from odise_cli.errors import ImageError, MissingDataError, UsageError
@@ -80,10 +79,9 @@ def run_evaluate(
             on_notice(notice)
         pairs = [pair for pair in pairing.pairs if run.rows[pair.predicted_name].status == "done"]
         is_complete = score_images(
-            [(pair, run.rows[pair.predicted_name]) for pair in pairs],
+            [pair_entry(source, run, pair) for pair in pairs],
             scorers,
-            read=row_reader(source, run),
-            open_reader=partial(open_row_reader, config, run.path, run.run),
+            read=PairReader.of(source, run),
             on_scored=lambda num_scored: on_progress(num_scored, 0, len(pairs)),
             should_stop=should_stop,
         )
@@ -108,7 +106,7 @@ def _pictures(
     report: EvaluationReport, source: DatasetSource, run: FinishedRun, pairs: Sequence[ImagePair]
 ) -> dict[str, Pictures]:
     """The pictures of the ranked images, which are read once more."""
-    read, pair_of_name = pair_reader(source, run), {pair.name: pair for pair in pairs}
+    read, pair_of_name = PairReader.of(source, run), {pair.name: pair for pair in pairs}
     pictures = {}
     for row in (*report.images["worst"], *report.images["best"]):
         pair = pair_of_name[row["name"]]
@@ -116,7 +114,7 @@ def _pictures(
         photos = [Path(run.run.settings.get("root", "")) / pair.predicted_name]
         if source.dataset.images is not None:
             photos.append(source.dataset.images / pair.name)
-        truth, predicted = read(pair)
+        truth, predicted = read(pair_entry(source, run, pair))
         pictures[pair.name] = draw_pictures(photos, truth, predicted, source.vocabulary.categories)
     return pictures
 

@@ -4,13 +4,11 @@ Knows the run folder and the dataset; does not know what is measured.
 """
 
 import json
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from odise_cli.commands.dataset_source import DatasetSource, open_dataset
-from odise_cli.config import EvaluateConfig
+from odise_cli.commands.dataset_source import DatasetSource
 from odise_cli.data.predictions import SavedImage, read_prediction, shrunk
 from odise_cli.errors import UsageError
 from odise_cli.evaluation.pairing import ImagePair
@@ -18,55 +16,73 @@ from odise_cli.structures import Labels
 from odise_cli.writers.finished_run import FinishedRun
 from odise_cli.writers.layout import image_file
 from odise_cli.writers.manifest import Row
-from odise_cli.writers.run_json import RunJson
 
 
-def pair_reader(
-    source: DatasetSource, run: FinishedRun
-) -> Callable[[ImagePair], tuple[Labels, Labels]]:
-    """What reads ground truth and prediction of an image, from any thread."""
-    return partial(_read, source, run.path, run.run, run.rows)
+@dataclass(frozen=True, kw_only=True)
+class PairEntry:
+    """What there is to know of one image before its files are read."""
+
+    pair: ImagePair
+    truth: Any
+    """The dataset's entry."""
+    row: Row
+    """Of the prediction, in its run."""
 
 
-def row_reader(
-    source: DatasetSource, run: FinishedRun
-) -> Callable[[tuple[ImagePair, Row]], tuple[Labels, Labels]]:
-    """The same for an image that comes with its row of the run."""
+@dataclass(frozen=True, kw_only=True)
+class PairReader:
+    """Reads ground truth and prediction of an image; can be pickled, for other processes."""
 
-    def read(image: tuple[ImagePair, Row]) -> tuple[Labels, Labels]:
-        pair, row = image
-        return _read(source, run.path, run.run, {pair.predicted_name: row}, pair)
+    read_truth: Callable[[Any], Labels]
+    """Of the dataset's entry."""
+    run: FinishedRun
+    """Without its rows."""
+    ids: tuple[int, ...]
+    """Category ids of the run's vocabulary, in its order."""
+    index_of_id: Mapping[int, int]
+    """The dataset's category index of each of them."""
+    max_short_side_px: int | None
 
-    return read
+    @classmethod
+    def of(cls, source: DatasetSource, run: FinishedRun) -> "PairReader":
+        """For the images of a dataset and their predictions."""
+        ids = tuple(entry["id"] for entry in run.run.vocabulary)
+        index_of_id = {category.id: k for k, category in enumerate(source.vocabulary.categories)}
+        if source.dataset.is_class_agnostic:
+            index_of_id = dict.fromkeys(ids, 0)
+        return cls(
+            read_truth=source.dataset.read_entry,
+            run=FinishedRun.at(run.path, run=run.run, rows={}),
+            ids=ids,
+            index_of_id=index_of_id,
+            max_short_side_px=source.dataset.max_short_side_px,
+        )
+
+    def __call__(self, entry: PairEntry) -> tuple[Labels, Labels]:
+        """The labels of both.
+
+        Raises:
+            OdiseError: a file is missing or contradicts the others.
+        """
+        truth = self.read_truth(entry.truth)
+        saved = _saved_image(self.run, entry.row)
+        predicted = read_prediction(saved, ids=self.ids, index_of_id=self.index_of_id)
+        if self.max_short_side_px is not None:
+            predicted = shrunk(predicted, self.max_short_side_px)
+        _check_sizes(entry.pair, truth, predicted, self.run)
+        return truth, predicted
 
 
-def open_row_reader(
-    config: EvaluateConfig, path: Path, run: RunJson
-) -> Callable[[tuple[ImagePair, Row]], tuple[Labels, Labels]]:
-    """What `row_reader` gives, in a process that knows neither dataset nor rows yet."""
-    return row_reader(open_dataset(config), FinishedRun(path=path, run=run, rows={}))
+def pair_entry(source: DatasetSource, run: FinishedRun, pair: ImagePair) -> PairEntry:
+    """What a `PairReader` takes of an image."""
+    return PairEntry(
+        pair=pair, truth=source.dataset.entry(pair.name), row=run.rows[pair.predicted_name]
+    )
 
 
-def _read(
-    source: DatasetSource, path: Path, run: RunJson, rows: dict[str, Row], pair: ImagePair
-) -> tuple[Labels, Labels]:
-    ids = [entry["id"] for entry in run.vocabulary]
-    index_of_id = {category.id: k for k, category in enumerate(source.vocabulary.categories)}
-    if source.dataset.is_class_agnostic:
-        index_of_id = dict.fromkeys(ids, 0)
-    finished = FinishedRun(path=path, run=run, rows=rows)
-    truth = source.dataset.read(pair.name)
-    saved = _saved_image(finished, pair.predicted_name)
-    predicted = read_prediction(saved, ids=ids, index_of_id=index_of_id)
-    if source.dataset.max_short_side_px is not None:
-        predicted = shrunk(predicted, source.dataset.max_short_side_px)
-    _check_sizes(pair, truth, predicted, finished)
-    return truth, predicted
-
-
-def _saved_image(run: FinishedRun, name: str) -> SavedImage:
-    entry: dict[str, Any] = json.loads(run.journal_line(name))
-    stem, outputs = run.rows[name].stem, run.run.outputs
+def _saved_image(run: FinishedRun, row: Row) -> SavedImage:
+    entry: dict[str, Any] = json.loads(run.journal_line(row))
+    stem, outputs = row.stem, run.run.outputs
     return SavedImage(
         where=run.path,
         panoptic_png=image_file(run.path, "panoptic", stem) if "panoptic" in outputs else None,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from odise_cli.errors import UsageError
+from odise_cli.storage import Location
 from odise_cli.structures import ImageRecord
 from odise_cli.writers.finished_run import FinishedRun
 from odise_cli.writers.run_folder import RunFolder
@@ -21,7 +22,7 @@ _DIGITS = re.compile("[0-9]+")
 class MergeReport:
     """How a merge ended."""
 
-    out: Path
+    out: Location
     num_folders: int
     num_done: int
     """Images with a result, in the merged folder."""
@@ -40,7 +41,9 @@ class MergeReport:
         return {**asdict(self), "out": str(self.out)}
 
 
-def merge_runs(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -> MergeReport:
+def merge_runs(
+    folders: Sequence[Location], out: Location, *, overwrite: bool = False
+) -> MergeReport:
     """Join finished runs of the same settings and vocabulary.
 
     The folder `out` becomes what one run over all their images would have written, times and
@@ -85,16 +88,18 @@ def merge_runs(folders: Sequence[Path], out: Path, *, overwrite: bool = False) -
             num_failed=status.count("failed"),
             num_missing=_count_missing(runs, num_merged=len(status)),
         )
-        shards = [{"folder": str(run.path), "totals": run.run.totals} for run in runs]
+        shards = [{"folder": str(run.place), "totals": run.run.totals} for run in runs]
         merged.finish(records, {**report.to_json(), "merged": shards})
     return report
 
 
-def _check_folders(folders: Sequence[Path], out: Path) -> None:
+def _check_folders(folders: Sequence[Location], out: Location) -> None:
     if not folders:
         raise UsageError("DIR: no folder to merge was given. Expected output folders. Name some.")
     for folder in folders:
-        if folder.resolve() == out.resolve():
+        if folder == out or (
+            isinstance(folder, Path) and isinstance(out, Path) and folder.resolve() == out.resolve()
+        ):
             raise UsageError(
                 f"--out: {out} is also a folder to merge. Expected another. "
                 "Give the merged results a folder of their own."
@@ -104,10 +109,10 @@ def _check_folders(folders: Sequence[Path], out: Path) -> None:
 def _check_same_settings(runs: Sequence[FinishedRun]) -> None:
     for run in runs[1:]:
         check_same_settings(
-            run.path,
+            run.place,
             found=run.run,
             expected=runs[0].run,
-            expected_by=str(runs[0].path),
+            expected_by=str(runs[0].place),
             advice="Merge folders of one setting only.",
         )
 

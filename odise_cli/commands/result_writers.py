@@ -14,6 +14,7 @@ from typing import Self
 from odise_cli.data.loader import LoadedBatch
 from odise_cli.errors import ImageError
 from odise_cli.structures import FailedImage, ImageResult
+from odise_cli.writers.encoded import EncodedImage
 from odise_cli.writers.run_folder import RunFolder
 
 _NUM_THREADS = 2
@@ -45,11 +46,11 @@ class Tally:
         """Images that are done or have failed."""
         return self.num_done + self.num_failed
 
-    def add_result(self, result: ImageResult, write_ms: float) -> None:
+    def add_result(self, image: EncodedImage, write_ms: float) -> None:
         """Count an image whose files are in place."""
         self.num_done += 1
-        self.num_segments += len(result.segmentation.segments)
-        self.stage_ms.update({**result.stage_ms, "write": write_ms})
+        self.num_segments += image.num_segments
+        self.stage_ms.update({**image.stage_ms, "write": write_ms})
         self.on_progress(self.num_done, self.num_failed, self.num_pending)
 
     def add_failure(self, failed: FailedImage) -> None:
@@ -79,7 +80,7 @@ class ResultWriters:
         self._folder = folder
         self._tally = tally
         self._threads = ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="write")
-        self._in_flight: deque[Future[tuple[ImageResult, float] | FailedImage]] = deque()
+        self._in_flight: deque[Future[tuple[EncodedImage, float] | FailedImage]] = deque()
 
     def write(self, batch: LoadedBatch, results: Sequence[ImageResult]) -> None:
         """Hand over what is wanted of a batch; waits while too many results are in flight.
@@ -97,15 +98,15 @@ class ResultWriters:
             while len(self._in_flight) > _MAX_IN_FLIGHT:
                 self._settle_oldest()
 
-    def _write_one(self, result: ImageResult) -> tuple[ImageResult, float] | FailedImage:
+    def _write_one(self, result: ImageResult) -> tuple[EncodedImage, float] | FailedImage:
         started = time.perf_counter()
         try:
-            self._folder.write(result)
+            image = self._folder.write(result)
         except ImageError as error:
             failed = FailedImage(record=result.image.record, error=str(error))
             self._folder.write_failure(failed)
             return failed
-        return result, 1e3 * (time.perf_counter() - started)
+        return image, 1e3 * (time.perf_counter() - started)
 
     def _settle_oldest(self) -> None:
         outcome = self._in_flight.popleft().result()

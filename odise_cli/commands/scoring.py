@@ -22,12 +22,14 @@ from odise_cli.errors import TryAgainError
 from odise_cli.host_memory import keep_freed_memory
 from odise_cli.structures import Labels
 
-CHUNK = 32
+CHUNK = 16
 """Images that are scored together."""
-MIN_CHUNKS = 64
-"""Fewer are scored sooner than processes have started and opened the dataset."""
+MIN_CHUNKS = 32
+"""Fewer are scored sooner than helpers have started."""
 _CHUNKS_AHEAD = 2
-"""Chunks under way for each process: bounds the memory."""
+"""Chunks under way for each helper."""
+_CHUNKS_WAITING = 256
+"""Chunks that are scored and not merged, since one before them is not: bounds the memory."""
 _MAX_PROCESSES = 16
 _PR_SET_PDEATHSIG = 1
 
@@ -40,7 +42,6 @@ def score_images(
     scorers: Scorers,
     *,
     read: Read,
-    open_reader: Callable[[], Read],
     on_scored: Callable[[int], None],
     should_stop: Callable[[], bool],
 ) -> bool:
@@ -49,8 +50,7 @@ def score_images(
     Args:
         images: what `read` takes; can be pickled.
         scorers: the accumulators, still empty.
-        read: reads an image in this process.
-        open_reader: makes what reads an image in another process; can be pickled.
+        read: reads an image; can be pickled.
         on_scored: told now and then how many images there are so far.
         should_stop: asked as often.
 
@@ -59,14 +59,14 @@ def score_images(
 
     Raises:
         TryAgainError: a process was killed.
-        OdiseError: what `read` and `open_reader` raise.
+        OdiseError: what `read` raises.
     """
     keep_freed_memory()
     starts, empty = range(0, len(images), CHUNK), deepcopy(scorers)
     if len(starts) < MIN_CHUNKS or (os.cpu_count() or 1) < 2:
-        chunks = _score_here(images, empty, read)
+        chunks = _score_alone(images, empty, read)
     else:
-        chunks = _score_in_processes(images, empty, open_reader)
+        chunks = _score_with_helpers(images, empty, read)
     with closing(chunks):
         for start, chunk in zip(starts, chunks, strict=True):
             if should_stop():
@@ -76,7 +76,7 @@ def score_images(
     return True
 
 
-def _score_here(
+def _score_alone(
     images: Sequence[Any], empty: Scorers, read: Read
 ) -> Generator[Scorers, None, None]:
     """The accumulators of every chunk, in order."""
@@ -84,26 +84,34 @@ def _score_here(
         yield _scored(images[start : start + CHUNK], start, deepcopy(empty), read)
 
 
-def _score_in_processes(
-    images: Sequence[Any], empty: Scorers, open_reader: Callable[[], Read]
+def _score_with_helpers(
+    images: Sequence[Any], empty: Scorers, read: Read
 ) -> Generator[Scorers, None, None]:
-    """The accumulators of every chunk, in order, from as many processes as there are cores."""
-    num_processes = min(os.cpu_count() or 1, _MAX_PROCESSES)
-    waiting: deque[Future[Scorers]] = deque()
+    """The same from as many processes as there are cores, of which this one is one."""
+    num_helpers = min(os.cpu_count() or 1, _MAX_PROCESSES) - 1
+    helped: deque[Future[Scorers]] = deque()
+    waiting: deque[Future[Scorers] | Scorers] = deque()
     # Started anew, not forked: the threads of torch and of hotcoco do not survive a fork.
     pool = ProcessPoolExecutor(
-        num_processes,
+        num_helpers,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(empty, open_reader),
+        initializer=_start_helper,
+        initargs=(empty, read),
     )
     try:
         for start in range(0, len(images), CHUNK):
-            waiting.append(pool.submit(_run_in_worker, images[start : start + CHUNK], start))
-            if len(waiting) > _CHUNKS_AHEAD * num_processes:
-                yield waiting.popleft().result()
+            chunk = images[start : start + CHUNK]
+            while helped and helped[0].done():
+                helped.popleft()
+            if len(helped) < _CHUNKS_AHEAD * num_helpers:
+                helped.append(pool.submit(_run_in_helper, chunk, start))
+                waiting.append(helped[-1])
+            else:
+                waiting.append(_scored(chunk, start, deepcopy(empty), read))
+            while waiting and (_is_there(waiting[0]) or len(waiting) > _CHUNKS_WAITING):
+                yield _result(waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield _result(waiting.popleft())
     except BrokenProcessPool as error:
         raise TryAgainError(
             "A process that scores images was killed, likely for want of memory. Expected about "
@@ -113,6 +121,14 @@ def _score_in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _is_there(chunk: Future[Scorers] | Scorers) -> bool:
+    return isinstance(chunk, Scorers) or chunk.done()
+
+
+def _result(chunk: Future[Scorers] | Scorers) -> Scorers:
+    return chunk if isinstance(chunk, Scorers) else chunk.result()
+
+
 def _scored(images: Sequence[Any], start: int, scorers: Scorers, read: Read) -> Scorers:
     """The accumulators, which have seen these images; the first has the number `start`."""
     for number, image in enumerate(images, start=start):
@@ -120,26 +136,23 @@ def _scored(images: Sequence[Any], start: int, scorers: Scorers, read: Read) -> 
     return scorers
 
 
-class _Worker:
+class _Helper:
     """What a process works with."""
 
     empty: Scorers
-    open_reader: Callable[[], Read]
-    read: Read | None = None
+    read: Read
 
 
-def _start_worker(empty: Scorers, open_reader: Callable[[], Read]) -> None:
-    _Worker.empty, _Worker.open_reader = empty, open_reader
+def _start_helper(empty: Scorers, read: Read) -> None:
+    # A function is no method, however it is kept.
+    _Helper.empty, _Helper.read = empty, staticmethod(read)
     keep_freed_memory()
-    # Signals are the parent's to answer; if it is killed, so are its workers.
+    # Signals are the parent's to answer; if it is killed, so are its helpers.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _run_in_worker(images: Sequence[Any], start: int) -> Scorers:
-    if _Worker.read is None:
-        # Not when the process starts, where an error would break the pool unsaid.
-        _Worker.read = _Worker.open_reader()
-    return _scored(images, start, deepcopy(_Worker.empty), _Worker.read)
+def _run_in_helper(images: Sequence[Any], start: int) -> Scorers:
+    return _scored(images, start, deepcopy(_Helper.empty), _Helper.read)

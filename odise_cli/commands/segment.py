@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import odise_cli
@@ -27,15 +26,17 @@ from odise_cli.hub import cache_folder
 from odise_cli.model.clip import count_tokens
 from odise_cli.placement import Placement, place
 from odise_cli.reports.segmentation import SegmentPlan, SegmentReport
+from odise_cli.storage import is_below, parse_location
 from odise_cli.structures import ImageRecord
 from odise_cli.vocabulary.cache import TextEmbeddingCache
 from odise_cli.vocabulary.checks import check_word_lengths
 from odise_cli.vocabulary.loader import load_vocabulary
 from odise_cli.vocabulary.vocabulary import Vocabulary
 from odise_cli.writers.layout import RUN_JSON
-from odise_cli.writers.manifest import load_rows
+from odise_cli.writers.manifest import Row, load_rows
 from odise_cli.writers.run_folder import RunFolder, check_run_folder
-from odise_cli.writers.run_json import read_run_json
+from odise_cli.writers.run_json import RunJson, read_run_json
+from odise_cli.writers.store import glance
 
 _MAX_DECODERS = 8
 _PREFETCHED_BATCHES = 2
@@ -72,7 +73,7 @@ def plan_segment(config: SegmentConfig, *, images: SourceList | None = None) -> 
         outputs=config.write,
         overwrite=config.overwrite,
     )
-    rows = {} if config.overwrite else load_rows(config.out, config.write)[0]
+    rows = {} if config.overwrite else _earlier_rows(config, config.write)
     known = {name: (row.image_id, row.stem) for name, row in rows.items()}
     records = _make_records(images, known)
     selected = _select(records, config)
@@ -204,16 +205,25 @@ def _find_images(config: SegmentConfig) -> SourceList:
         # Only our own pictures: the output folder may be the very folder of the images.
         excluded=[config.out / name for name in ("panoptic", "semantic", "overlays")],
     )
-    earlier = None if config.overwrite else read_run_json(config.out / RUN_JSON)
+    earlier = _earlier_run(config)
     if earlier is None:
         return images
-    root = Path(earlier.settings["root"])
-    if root == images.root or not images.root.is_relative_to(root):
+    root = parse_location(earlier.settings["root"])
+    if root == images.root or not is_below(images.root, root):
         return images
     # A part of an earlier run's images, such as its failures.txt, goes by the names it had there.
-    rows, _ = load_rows(config.out, earlier.outputs)
+    rows = _earlier_rows(config, earlier.outputs)
     is_part = all(record.name in rows for record in make_records(images.paths, root))
     return replace(images, root=root) if is_part else images
+
+
+def _earlier_run(config: SegmentConfig) -> RunJson | None:
+    return None if config.overwrite else read_run_json(config.out / RUN_JSON)
+
+
+def _earlier_rows(config: SegmentConfig, outputs: Sequence[str]) -> dict[str, Row]:
+    with glance(config.out) as store:
+        return load_rows(store.path, outputs, is_file=store.is_file)[0]
 
 
 def _place(config: SegmentConfig) -> Placement:
@@ -312,7 +322,7 @@ def _info(
 ) -> dict[str, Any]:
     """What is good to know of a run and decides nothing."""
     full_list = images.fingerprint()
-    earlier = None if config.overwrite else read_run_json(config.out / RUN_JSON)
+    earlier = _earlier_run(config)
     if earlier is not None and "images" in earlier.info:
         # A part of the list, such as failures.txt, does not make the folder one of that part.
         full_list = max(full_list, earlier.info["images"], key=lambda each: each["count"])

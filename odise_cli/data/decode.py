@@ -14,6 +14,7 @@ management (the field's convention):
 * Nothing is decoded at a reduced size, because that changes pixels.
 """
 
+import io
 import re
 import stat
 import struct
@@ -31,6 +32,7 @@ from odise_cli.data.formats import readable_formats
 from odise_cli.data.geometry import resized_size
 from odise_cli.data.names import printable
 from odise_cli.errors import ImageError
+from odise_cli.storage import Location, Url, read_bytes
 from odise_cli.structures import DecodedImage, ImageRecord
 
 BROKEN_FILE_ERRORS = (
@@ -116,25 +118,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return _to_array(_read_rgb(path))
 
 
-def _read_rgb(path: Path) -> Image.Image:
+def _read_rgb(path: Location) -> Image.Image:
     where = printable(str(path))
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise ImageError(
-                f"{where}: is {kind}. Expected an image file. "
-                "Remove it from the sources; if it is a folder of images, make it readable."
-            )
-        if status.st_size == 0:
-            raise ImageError(f"{where}: is empty (0 bytes). Expected an image. Fetch it again.")
-        file = path.open("rb")
-    except OSError as error:
-        raise ImageError(
-            f"{where}: cannot be opened ({error.strerror}). Expected an image file. "
-            "Check the path and its permissions."
-        ) from error
-    with file:
+    with _opened(path, where) as file:
         try:
             return _decode(file)
         except Image.DecompressionBombError as error:
@@ -153,6 +139,41 @@ def _read_rgb(path: Path) -> Image.Image:
                 f"{where}: is broken ({what}). Expected a complete image. "
                 "Fetch it again, or convert it to JPEG or PNG."
             ) from error
+
+
+def _opened(path: Location, where: str) -> BinaryIO:
+    if isinstance(path, Url):
+        return io.BytesIO(_fetched(path, where))
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise ImageError(
+                f"{where}: is {kind}. Expected an image file. "
+                "Remove it from the sources; if it is a folder of images, make it readable."
+            )
+        if status.st_size == 0:
+            raise ImageError(f"{where}: is empty (0 bytes). Expected an image. Fetch it again.")
+        return path.open("rb")
+    except OSError as error:
+        raise ImageError(
+            f"{where}: cannot be opened ({error.strerror}). Expected an image file. "
+            "Check the path and its permissions."
+        ) from error
+
+
+def _fetched(url: Url, where: str) -> bytes:
+    """A whole file, which is one request; decoders would make many of it."""
+    try:
+        data = read_bytes(url)
+    except Exception as error:
+        raise ImageError(
+            f"{where}: cannot be fetched ({type(error).__name__}: {printable(str(error))}). "
+            "Expected an image file. Check the URL and the credentials."
+        ) from error
+    if not data:
+        raise ImageError(f"{where}: is empty (0 bytes). Expected an image. Fetch it again.")
+    return data
 
 
 def _decode(file: BinaryIO) -> Image.Image:

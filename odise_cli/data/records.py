@@ -10,9 +10,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
-from pathlib import Path
 
 from odise_cli.data.names import printable
+from odise_cli.storage import Location
 from odise_cli.structures import ImageRecord
 
 _NUMBER = re.compile("[0-9]{1,18}")
@@ -23,8 +23,8 @@ _OUTPUT_SUFFIXES = (".png", ".jpg")
 
 
 def make_records(
-    paths: Sequence[Path],
-    root: Path,
+    paths: Sequence[Location],
+    root: Location,
     *,
     known: Mapping[str, tuple[int, str]] | None = None,
     image_ids: Sequence[int] | None = None,
@@ -60,7 +60,7 @@ def make_records(
     )
 
 
-def _unique_names(paths: Sequence[Path], root: Path) -> list[str]:
+def _unique_names(paths: Sequence[Location], root: Location) -> list[str]:
     # Roots end without a separator, except the file system's own.
     num_cut = len(str(root).rstrip("/")) + 1
     raw_names = [str(path)[num_cut:] for path in paths]

@@ -32,23 +32,21 @@ from typing import Any, BinaryIO
 
 from odise_cli.data.formats import image_suffixes
 from odise_cli.data.names import natural_key, printable
+from odise_cli.data.remote_sources import RESULT_FOLDERS, RUN_MARK, find_urls
 from odise_cli.errors import NoImagesError, UsageError
+from odise_cli.storage import Location, Url, is_url, parse_location
 
 _NUM_SOURCES_SHOWN = 5
 """How many sources an error message lists."""
-_RUN_MARK = ".odise"
-"""What every run puts into its output folder, beside its results."""
-_RESULT_FOLDERS = frozenset({"panoptic", "semantic", "overlays"})
-"""Where a run puts pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceList:
     """The images of a run."""
 
-    root: Path
+    root: Location
     """Folder that image names are relative to; absolute."""
-    paths: tuple[Path, ...]
+    paths: tuple[Location, ...]
     """Absolute, different files below `root`, in natural order (img2 before img10)."""
     num_skipped_files: int
     """Files in folders, or matched by patterns, that are no images by their suffix."""
@@ -89,12 +87,12 @@ def find_images(
     from_file: str | None = None,
     null_separated: bool = False,
     stdin: BinaryIO | None = None,
-    excluded: Sequence[Path] = (),
+    excluded: Sequence[Location] = (),
 ) -> SourceList:
     """List the images that files, folders, glob patterns and a list file name.
 
     Args:
-        sources: Files, folders and patterns; relative ones to the working folder.
+        sources: Files, folders and patterns; relative ones to the working folder; or URLs.
         from_file: A file that names one file or folder a line; `-` is standard input.
         null_separated: The list has NUL after each entry instead of a newline.
         stdin: Standard input, where it is not the process's own.
@@ -106,7 +104,11 @@ def find_images(
         UsageError: The list cannot be read, or a source is empty.
     """
     entries = [] if from_file is None else _read_list(from_file, null_separated, stdin)
-    search = _Search(excluded)
+    if any(is_url(name) and isinstance(parse_location(name), Url) for name in (*sources, *entries)):
+        root, urls, num_skipped = find_urls(sources, entries, excluded=excluded)
+        return SourceList(root=root, paths=tuple(urls), num_skipped_files=num_skipped)
+    sources, entries = ([_without_file_scheme(n) for n in names] for names in (sources, entries))
+    search = _Search([folder for folder in excluded if isinstance(folder, Path)])
     for source in sources:
         search.add_argument(source)
     for entry in entries:
@@ -255,8 +257,8 @@ class _Search:
             if folder not in self.unreadable:
                 self.unreadable.append(folder)
             return None
-        if _RUN_MARK in listing.folders:
-            listing.folders[:] = [n for n in listing.folders if n not in _RESULT_FOLDERS]
+        if RUN_MARK in listing.folders:
+            listing.folders[:] = [n for n in listing.folders if n not in RESULT_FOLDERS]
         return listing
 
 
@@ -294,6 +296,10 @@ def _read_list(from_file: str, null_separated: bool, stdin: BinaryIO | None) -> 
         )
     lines = data.removeprefix(codecs.BOM_UTF8).split(b"\n")
     return [os.fsdecode(line.removesuffix(b"\r")) for line in lines if line.strip()]
+
+
+def _without_file_scheme(name: str) -> str:
+    return str(parse_location(name)) if is_url(name) else name
 
 
 def _absolute(path: Path) -> Path:

@@ -1,8 +1,9 @@
 """How `odise segment` went: its plan and its end, as counts and times."""
 
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
+
+from odise_cli.storage import Location
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class SegmentPlan:
     num_categories: int
     model: str
     outputs: tuple[str, ...]
-    out: Path
+    out: Location
     estimated_bytes: int
     """Rough disk space of the images still to do."""
 
@@ -33,7 +34,7 @@ class SegmentPlan:
 class SegmentReport:
     """How a run of `odise segment` ended."""
 
-    out: Path
+    out: Location
     num_selected: int
     """Images that this shard and limit selected."""
     num_finished_before: int

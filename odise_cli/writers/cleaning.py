@@ -6,7 +6,7 @@ Removes only what journal and manifest say that we wrote; files of others stay.
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from odise_cli.writers.atomic import explained_errors, remove_file, temporary_path
+from odise_cli.writers.atomic import explained_errors, temporary_path
 from odise_cli.writers.layout import (
     JOURNAL,
     MANIFEST,
@@ -16,13 +16,14 @@ from odise_cli.writers.layout import (
 )
 from odise_cli.writers.line_log import read_lines
 from odise_cli.writers.manifest import parse_line
+from odise_cli.writers.store import Store
 
 
-def remove_leftovers(folder: Path, outputs: Sequence[str], stems: Iterable[str]) -> None:
+def remove_leftovers(store: Store, outputs: Sequence[str], stems: Iterable[str]) -> None:
     """Remove what killed runs left: temporaries, and files of images that are not done.
 
     Args:
-        folder: the run folder.
+        store: the run folder.
         outputs: what its runs write.
         stems: images that are not done, as `manifest.load_rows` finds them.
 
@@ -30,16 +31,16 @@ def remove_leftovers(folder: Path, outputs: Sequence[str], stems: Iterable[str])
         OdiseError: as `atomic.explained_errors` says.
     """
     for path in (
-        *collected_files(folder, outputs),
-        *(folder / n for n in (RUN_JSON, MANIFEST, JOURNAL)),
+        *collected_files(store.path, outputs),
+        *(store.path / n for n in (RUN_JSON, MANIFEST, JOURNAL)),
     ):
         with explained_errors(path):
             temporary_path(path).unlink(missing_ok=True)
     for stem in stems:
-        _remove_image(folder, outputs, stem)
+        _remove_image(store, outputs, stem)
 
 
-def remove_earlier_run(folder: Path, outputs: Sequence[str]) -> None:
+def remove_earlier_run(store: Store, outputs: Sequence[str]) -> None:
     """Remove everything that runs of these outputs wrote, `run.json` excepted.
 
     Journal and manifest go last: killed in between, the next run still knows what is ours.
@@ -47,12 +48,12 @@ def remove_earlier_run(folder: Path, outputs: Sequence[str]) -> None:
     Raises:
         OdiseError: as `atomic.explained_errors` says.
     """
-    for path in collected_files(folder, outputs):
-        remove_file(path)
-    for stem in _all_stems(folder):
-        _remove_image(folder, outputs, stem)
+    for path in collected_files(store.path, outputs):
+        store.remove(path)
+    for stem in _all_stems(store.path):
+        _remove_image(store, outputs, stem)
     for name in (MANIFEST, JOURNAL):
-        remove_file(folder / name)
+        store.remove(store.path / name)
 
 
 def _all_stems(folder: Path) -> Iterator[str]:
@@ -63,10 +64,10 @@ def _all_stems(folder: Path) -> Iterator[str]:
                 yield entry["stem"]
 
 
-def _remove_image(folder: Path, outputs: Sequence[str], stem: str) -> None:
-    for path in image_files(folder, outputs, stem):
-        remove_file(path)
-        _remove_empty_folders(path.parent, root=folder)
+def _remove_image(store: Store, outputs: Sequence[str], stem: str) -> None:
+    for path in image_files(store.path, outputs, stem):
+        store.remove(path)
+        _remove_empty_folders(path.parent, root=store.path)
 
 
 def _remove_empty_folders(folder: Path, *, root: Path) -> None:

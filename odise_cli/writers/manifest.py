@@ -7,11 +7,12 @@ Later lines supersede earlier ones; a line that cannot be read counts for nothin
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from odise_cli.storage import absolute
 from odise_cli.structures import FailedImage, ImageRecord
 from odise_cli.writers.layout import JOURNAL, MANIFEST, image_files
 from odise_cli.writers.line_log import read_lines
@@ -67,13 +68,20 @@ def failed_line(failed: FailedImage) -> bytes:
             "stem": failed.record.stem,
             "status": "failed",
             "error": failed.error,
-            "path": str(failed.record.path.absolute()),
+            "path": str(absolute(failed.record.path)),
         }
     )
 
 
-def load_rows(folder: Path, outputs: Sequence[str]) -> tuple[dict[str, Row], set[str]]:
+def load_rows(
+    folder: Path, outputs: Sequence[str], *, is_file: Callable[[Path], bool] = Path.is_file
+) -> tuple[dict[str, Row], set[str]]:
     """The rows of a run folder by name, and the stems whose files belong to no finished image.
+
+    Args:
+        folder: the run folder.
+        outputs: what its runs write.
+        is_file: whether a file below `folder` is there.
 
     Raises:
         UsageError: a line's stem leads out of the folder.
@@ -94,7 +102,7 @@ def load_rows(folder: Path, outputs: Sequence[str]) -> tuple[dict[str, Row], set
         else:
             unfinished.add(entry["stem"])
     for row in rows.values():
-        if row.status == "done" and not _is_complete(folder, outputs, row):
+        if row.status == "done" and not _is_complete(folder, outputs, row, is_file):
             row.status = "lost"
         if row.status != "done":
             unfinished.add(row.stem)
@@ -112,7 +120,9 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
     return entry if is_ours else None
 
 
-def _is_complete(folder: Path, outputs: Sequence[str], row: Row) -> bool:
+def _is_complete(
+    folder: Path, outputs: Sequence[str], row: Row, is_file: Callable[[Path], bool]
+) -> bool:
     return row.journal_offset >= 0 and all(
-        path.is_file() for path in image_files(folder, outputs, row.stem)
+        is_file(path) for path in image_files(folder, outputs, row.stem)
     )

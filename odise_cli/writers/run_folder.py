@@ -8,38 +8,33 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from odise_cli.config import OUTPUTS
 from odise_cli.errors import UsageError
+from odise_cli.storage import Location
 from odise_cli.structures import Category, FailedImage, ImageRecord, ImageResult
-from odise_cli.writers.atomic import link_atomic, remove_file, write_atomic
+from odise_cli.writers.atomic import write_atomic
 from odise_cli.writers.cleaning import remove_earlier_run, remove_leftovers
 from odise_cli.writers.collect import collect
+from odise_cli.writers.encoded import EncodedImage, encode_image
 from odise_cli.writers.finished_run import FinishedRun
-from odise_cli.writers.instances import instance_results
 from odise_cli.writers.layout import (
     COLLECTED_FILES,
-    IMAGE_FILES,
     JOURNAL,
-    LOCK,
     MANIFEST,
     RUN_JSON,
+    collected_files,
     image_file,
     image_files,
     top_level_names,
 )
 from odise_cli.writers.line_log import LineLog, lines_at
-from odise_cli.writers.lock import exclusive_lock
 from odise_cli.writers.manifest import Row, done_line, failed_line, json_line, load_rows
-from odise_cli.writers.overlay import encode_overlay_jpeg
-from odise_cli.writers.panoptic import encode_panoptic_png, panoptic_annotation
-from odise_cli.writers.regions import panoptic_to_regions
 from odise_cli.writers.run_json import RunJson, check_same_settings, read_run_json
-from odise_cli.writers.segments import segment_lines
-from odise_cli.writers.semantic import check_category_count, encode_semantic_png, semantic_labels
+from odise_cli.writers.semantic import check_category_count, semantic_labels
+from odise_cli.writers.store import Store, copy, glance, open_store
 
 
 class RunFolder:
@@ -47,7 +42,7 @@ class RunFolder:
 
     def __init__(
         self,
-        path: Path,
+        store: Store,
         *,
         run: RunJson,
         rows: dict[str, Row],
@@ -56,7 +51,8 @@ class RunFolder:
         resources: ExitStack,
     ) -> None:
         """Take over a folder that `open` has locked and prepared."""
-        self.path = path
+        self.path = store.path
+        self._store = store
         self._run = run
         self._categories = run.categories()
         self._outputs = run.outputs
@@ -68,7 +64,7 @@ class RunFolder:
     @classmethod
     def open(
         cls,
-        path: Path,
+        place: Location,
         *,
         settings: Mapping[str, Any],
         info: Mapping[str, Any],
@@ -76,12 +72,12 @@ class RunFolder:
         outputs: Sequence[str],
         overwrite: bool,
     ) -> Self:
-        """Make or take up the folder `path`, and write its `run.json`.
+        """Make or take up the folder `place`, and write its `run.json`.
 
         What a killed run left half done is removed here.
 
         Args:
-            path: the output folder.
+            place: the output folder.
             settings: JSON values that decide the results; `outputs` and `categories`, which
                 do so too, need not be among them.
             info: JSON values for `run.json` that are good to know and never compared.
@@ -97,12 +93,12 @@ class RunFolder:
         """
         run = _new_run(settings, info, categories, outputs)
         with ExitStack() as stack:
-            stack.enter_context(exclusive_lock(path / LOCK))
-            rows = _prepare(path, run, overwrite=overwrite)
-            manifest = stack.enter_context(closing(LineLog(path / MANIFEST)))
-            journal = stack.enter_context(closing(LineLog(path / JOURNAL)))
+            store = stack.enter_context(open_store(place))
+            rows = _prepare(place, store, run, overwrite=overwrite)
+            manifest = stack.enter_context(closing(LineLog(store.path / MANIFEST)))
+            journal = stack.enter_context(closing(LineLog(store.path / JOURNAL)))
             return cls(
-                path,
+                store,
                 run=run,
                 rows=rows,
                 manifest=manifest,
@@ -120,30 +116,37 @@ class RunFolder:
         """`done` or `failed` by name; an image that has lost one of its files is neither."""
         return {name: row.status for name, row in self._rows.items() if row.status != "lost"}
 
-    def write(self, result: ImageResult) -> None:
+    def write(self, result: ImageResult | EncodedImage) -> EncodedImage:
         """Write all files of one image, then say in the manifest that they are there.
+
+        Args:
+            result: what was found in it; bytes already if somebody else has encoded it.
 
         Raises:
             TryAgainError: the disk is full; the image then counts as not done.
             ImageError: the image fits none of the asked-for formats.
             UsageError: the folder cannot be written.
         """
+        if isinstance(result, ImageResult):
+            image = encode_image(result, outputs=self._outputs, categories=self._categories)
+        else:
+            image = result
         started = time.perf_counter()
-        record = result.image.record
-        journal_offset = self._journal.append(json_line(self._journal_entry(result)))
-        for output in self._outputs:
-            if output in IMAGE_FILES:
-                path = image_file(self.path, output, record.stem)
-                write_atomic(path, self._encoded(output, result))
+        record = image.record
+        journal_offset = self._journal.append(image.journal_line)
+        for output, data in image.files.items():
+            self._store.write(image_file(self.path, output, record.stem), data)
+        write_ms = image.encode_ms + (time.perf_counter() - started) * 1000
         line = done_line(
             record,
-            size=result.segmentation.size,
-            num_segments=len(result.segmentation.segments),
-            stage_ms={**result.stage_ms, "write": (time.perf_counter() - started) * 1000},
+            size=image.size,
+            num_segments=image.num_segments,
+            stage_ms={**image.stage_ms, "write": write_ms},
         )
         self._rows[record.name] = Row(
             record.image_id, record.stem, "done", self._manifest.append(line), journal_offset
         )
+        return image
 
     def write_failure(self, failed: FailedImage) -> None:
         """Say in the manifest that an image has no result, and why; its files are removed.
@@ -153,7 +156,7 @@ class RunFolder:
         """
         record = failed.record
         for path in image_files(self.path, self._outputs, record.stem):
-            remove_file(path)
+            self._store.remove(path)
         offset = self._manifest.append(failed_line(failed))
         self._rows[record.name] = Row(record.image_id, record.stem, "failed", offset)
 
@@ -170,9 +173,9 @@ class RunFolder:
         journal_offset = -1
         # Not flushed line by line: what a power cut costs here is quickly adopted again.
         if row.status == "done":
-            journal_offset = self._journal.append(source.journal_line(name), flush=False)
+            journal_offset = self._journal.append(source.journal_line(row), flush=False)
             for file in source.files(name):
-                link_atomic(source.path / file, self.path / file)
+                copy(source.store, source.store.path / file, self._store, self.path / file)
         offset = self._manifest.append(line, flush=False)
         self._rows[name] = replace(row, manifest_offset=offset, journal_offset=journal_offset)
 
@@ -197,7 +200,10 @@ class RunFolder:
         ]
         unlisted = collect(self.path, rows=rows, outputs=self._outputs, categories=self._categories)
         notes = {"failures_not_listed": unlisted} if unlisted else {}
+        self._store.publish(collected_files(self.path, self._outputs))
+        self._store.publish(self.path / name for name in (JOURNAL, MANIFEST))
         replace(self._run, totals={**totals, **notes}).write(self.path / RUN_JSON)
+        self._store.publish([self.path / RUN_JSON])
 
     def __enter__(self) -> Self:
         return self
@@ -210,43 +216,13 @@ class RunFolder:
     ) -> None:
         self._resources.close()
 
-    def _journal_entry(self, result: ImageResult) -> dict[str, Any]:
-        """What the collected files will say of one image."""
-        record, segmentation = result.image.record, result.segmentation
-        entry: dict[str, Any] = {"name": record.name, "stem": record.stem}
-        if "panoptic" in self._outputs or "segments" in self._outputs:
-            regions = panoptic_to_regions(segmentation.panoptic_HW)
-            about = (record, segmentation.segments, regions, self._categories)
-            if "panoptic" in self._outputs:
-                entry["panoptic"] = panoptic_annotation(*about)
-            if "segments" in self._outputs:
-                entry["segments"] = segment_lines(*about)
-        if "instances" in self._outputs:
-            assert segmentation.instances is not None
-            entry["instances"] = instance_results(
-                segmentation.instances,
-                image_id=record.image_id,
-                size=segmentation.size,
-                categories=self._categories,
-            )
-        return entry
-
     def _line(self, row: Row) -> bytes:
         """What the manifest says of an image."""
         return next(lines_at(self.path / MANIFEST, [row.manifest_offset]))
 
-    def _encoded(self, output: str, result: ImageResult) -> bytes:
-        """One file of one image."""
-        if output == "panoptic":
-            return encode_panoptic_png(result.segmentation.panoptic_HW)
-        if output == "semantic":
-            assert result.segmentation.semantic_HW is not None
-            return encode_semantic_png(result.segmentation.semantic_HW)
-        return encode_overlay_jpeg(result, self._categories)
-
 
 def check_run_folder(
-    path: Path,
+    place: Location,
     *,
     settings: Mapping[str, Any],
     categories: Sequence[Category],
@@ -260,7 +236,9 @@ def check_run_folder(
         UsageError: the folder holds files of others under our names, or the vocabulary is too
             large for an output.
     """
-    _run_to_remove(path, _new_run(settings, {}, categories, outputs), overwrite=overwrite)
+    run = _new_run(settings, {}, categories, outputs)
+    with glance(place) as store:
+        _run_to_remove(place, store, run, overwrite=overwrite)
 
 
 def _new_run(
@@ -279,30 +257,33 @@ def _new_run(
     )
 
 
-def _prepare(path: Path, run: RunJson, *, overwrite: bool) -> dict[str, Row]:
+def _prepare(place: Location, store: Store, run: RunJson, *, overwrite: bool) -> dict[str, Row]:
     """Leave nothing in the locked folder but results of the same settings, and list them."""
-    doomed = _run_to_remove(path, run, overwrite=overwrite)
+    doomed = _run_to_remove(place, store, run, overwrite=overwrite)
     if doomed is not None:
-        remove_earlier_run(path, doomed.outputs)
-    rows, unfinished = load_rows(path, run.outputs)
-    remove_leftovers(path, run.outputs, unfinished)
-    run.write(path / RUN_JSON)
+        remove_earlier_run(store, doomed.outputs)
+    rows, unfinished = load_rows(store.path, run.outputs, is_file=store.is_file)
+    remove_leftovers(store, run.outputs, unfinished)
+    run.write(store.path / RUN_JSON)
+    store.publish([store.path / RUN_JSON])
     if "semantic" in run.outputs:
         labels = json_line(semantic_labels(run.categories()))
-        write_atomic(path / COLLECTED_FILES["semantic"], labels)
+        write_atomic(store.path / COLLECTED_FILES["semantic"], labels)
     return rows
 
 
-def _run_to_remove(path: Path, run: RunJson, *, overwrite: bool) -> RunJson | None:
+def _run_to_remove(
+    place: Location, store: Store, run: RunJson, *, overwrite: bool
+) -> RunJson | None:
     """The earlier run that the new one takes the place of; None if it goes on, or is the first."""
-    earlier = read_run_json(path / RUN_JSON)
+    earlier = read_run_json(store.path / RUN_JSON)
     if earlier is None:
-        _check_no_foreign_files(path, run.outputs)
+        _check_no_foreign_files(place, store, run.outputs)
         return None
-    if overwrite or (earlier.sha256 != run.sha256 and _is_barren(path, earlier)):
+    if overwrite or (earlier.sha256 != run.sha256 and _is_barren(store, earlier)):
         return earlier
     check_same_settings(
-        path,
+        place,
         found=earlier,
         expected=run,
         expected_by="asked for now",
@@ -311,15 +292,15 @@ def _run_to_remove(path: Path, run: RunJson, *, overwrite: bool) -> RunJson | No
     return None
 
 
-def _is_barren(path: Path, run: RunJson) -> bool:
+def _is_barren(store: Store, run: RunJson) -> bool:
     """Whether a run came to no result, as when its weights did not fit: nothing can be mixed."""
-    return run.totals is None and not any(load_rows(path, run.outputs))
+    return run.totals is None and not any(load_rows(store.path, run.outputs, is_file=store.is_file))
 
 
-def _check_no_foreign_files(path: Path, outputs: Sequence[str]) -> None:
-    foreign = [name for name in top_level_names(outputs) if (path / name).exists()]
+def _check_no_foreign_files(place: Location, store: Store, outputs: Sequence[str]) -> None:
+    foreign = [name for name in top_level_names(outputs) if store.is_taken(store.path / name)]
     if foreign:
         raise UsageError(
-            f"{path}: holds {', '.join(foreign)}, but no {RUN_JSON} of a run that made them. "
+            f"{place}: holds {', '.join(foreign)}, but no {RUN_JSON} of a run that made them. "
             "Files of others are never replaced. Move them away, or give another --out."
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from odise_cli.config import OUTPUTS
 from odise_cli.errors import SettingsChangedError, UsageError
+from odise_cli.storage import Location, Url, explained_storage_errors, read_bytes
 from odise_cli.structures import Category
 from odise_cli.writers.atomic import explained_errors, write_atomic
 from odise_cli.writers.semantic import category_json
@@ -85,15 +86,15 @@ class RunJson:
         write_atomic(path, json.dumps(document, indent=1).encode() + b"\n")
 
 
-def read_run_json(path: Path) -> RunJson | None:
+def read_run_json(path: Location) -> RunJson | None:
     """What a `run.json` says; None where there is none.
 
     Raises:
         UsageError: a file of that name that no run of ours wrote.
     """
-    with explained_errors(path):
+    with explained_storage_errors(path) if isinstance(path, Url) else explained_errors(path):
         try:
-            text = path.read_bytes()
+            text = read_bytes(path) if isinstance(path, Url) else path.read_bytes()
         except FileNotFoundError:
             return None
     try:
@@ -112,7 +113,7 @@ def read_run_json(path: Path) -> RunJson | None:
 
 
 def check_same_settings(
-    folder: Path, *, found: RunJson, expected: RunJson, expected_by: str, advice: str
+    folder: Location, *, found: RunJson, expected: RunJson, expected_by: str, advice: str
 ) -> None:
     """Refuse to mix results of different settings.
 

@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 
 from odise_cli.commands.dataset_source import default_data, open_dataset
@@ -32,6 +34,15 @@ def test_every_dataset_opens_with_its_vocabulary(tmp_path, name):
     assert len(source.dataset.image_names) == NUM_IMAGES
     labels = source.dataset.read(source.dataset.image_names[-1])
     assert (labels.panoptic is not None) == ("panoptic" in source.dataset.outputs)
+
+
+@pytest.mark.parametrize("name", DATASET_NAMES)
+def test_another_process_reads_the_same_labels_without_the_dataset(tmp_path, name):
+    dataset = open_dataset(EvaluateConfig(**write_dataset(tmp_path, name))).dataset
+    for image in dataset.image_names:
+        sent = pickle.dumps((dataset.read_entry, dataset.entry(image)))
+        read_entry, entry = pickle.loads(sent)
+        assert pickle.dumps(read_entry(entry)) == pickle.dumps(dataset.read(image))
 
 
 @pytest.mark.parametrize("name", DATASET_NAMES)

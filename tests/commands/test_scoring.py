@@ -1,5 +1,6 @@
 """Accumulators that several processes feed."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -60,20 +61,10 @@ def read(pair):
     return labels[0], labels[1]
 
 
-def reader():
-    """`read` as a process opens it."""
-    return read
-
-
-def scored(open_reader=reader, *, should_stop=lambda: False):
+def scored(read=read, *, should_stop=lambda: False):
     scorers, progress = empty_scorers(), []
     is_complete = score_images(
-        PAIRS,
-        scorers,
-        read=open_reader(),
-        open_reader=open_reader,
-        on_scored=progress.append,
-        should_stop=should_stop,
+        PAIRS, scorers, read=read, on_scored=progress.append, should_stop=should_stop
     )
     return scorers.compute(), progress, is_complete
 
@@ -112,42 +103,20 @@ def read_all_but_one(pair):
     return read(pair)
 
 
-def reader_of_all_but_one():
-    return read_all_but_one
-
-
 def test_what_cannot_be_read_is_said(two_processes):
     with pytest.raises(UsageError, match=r"^x/7\.png: is torn\."):
-        scored(reader_of_all_but_one)
+        scored(read_all_but_one)
 
 
-def missing_reader():
-    raise UsageError("--data: is gone. Expected a dataset. Bring it back.")
-
-
-def test_a_dataset_that_is_gone_in_a_process_is_said(two_processes):
-    with pytest.raises(UsageError, match=r"^--data: is gone\."):
-        score_images(
-            PAIRS,
-            empty_scorers(),
-            read=read,
-            open_reader=missing_reader,
-            on_scored=lambda _: None,
-            should_stop=lambda: False,
-        )
-
-
-def kill_worker(_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def killing_reader():
-    return kill_worker
+def kill_helper(pair):
+    if multiprocessing.parent_process() is not None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return read(pair)
 
 
 def test_a_process_that_is_killed_is_no_lower_score(two_processes):
     with pytest.raises(TryAgainError, match="A process that scores images was killed"):
-        scored(killing_reader)
+        scored(kill_helper)
 
 
 def test_asked_to_stop_it_stops(two_processes):
@@ -160,17 +129,13 @@ def leave_pid_and_wait(_):
     time.sleep(60)
 
 
-def waiting_reader():
-    return leave_pid_and_wait
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere they end with their pipe")
-def test_workers_end_with_a_command_that_is_killed(tmp_path):
+def test_helpers_end_with_a_command_that_is_killed(tmp_path):
     script = (
         "import os; import tests.commands.test_scoring as t\n"
         "if __name__ == '__main__':\n"
         "    t.scoring.CHUNK = t.scoring.MIN_CHUNKS = 2; os.cpu_count = lambda: 2\n"
-        "    t.scored(t.waiting_reader)\n"
+        "    t.scored(t.leave_pid_and_wait)\n"
     )
     (tmp_path / "script.py").write_text(script)
     pids = tmp_path / "pids"

@@ -18,7 +18,7 @@ def test_lines_and_files_of_an_image(tmp_path):
         assert [row.status for row in run.rows.values()] == ["done", "failed", "done"]
         name = record(2).name
         assert json.loads(run.manifest_line(name))["image_id"] == 3
-        assert json.loads(run.journal_line(name))["panoptic"]["image_id"] == 3
+        assert json.loads(run.journal_line(run.rows[name]))["panoptic"]["image_id"] == 3
         assert [file.as_posix() for file in run.files(name)] == [
             "panoptic/a/image2.png",
             "semantic/a/image2.png",

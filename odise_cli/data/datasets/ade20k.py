@@ -11,6 +11,7 @@ ground truth pastes the instances over the stuff of the semantic map, as the fie
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -60,20 +61,21 @@ def open_ade20k(data: Path, categories: Sequence[Category]) -> Dataset:
     images = root / "images" / _SPLIT
     stems = sorted((path.stem for path in semantic.glob("*.png")), key=natural_key)
 
-    def read(name: str) -> Labels:
-        file_name = f"{Path(name).stem}.png"
-        return read_labels(semantic / file_name, instances / file_name, categories)
-
     return Dataset(
         categories=tuple(categories),
         image_names=tuple(f"{stem}.jpg" for stem in stems),
-        read=read,
+        read_entry=partial(_read, semantic, instances, categories),
         counts=_counts(root, stems),
         num_published_images=NUM_IMAGES,
         outputs=("panoptic", "instances", "semantic"),
         images=images,
         has_recall=True,
     )
+
+
+def _read(semantic: Path, instances: Path, categories: Sequence[Category], name: str) -> Labels:
+    file_name = f"{Path(name).stem}.png"
+    return read_labels(semantic / file_name, instances / file_name, categories)
 
 
 def _counts(root: Path, stems: Sequence[str]) -> tuple[Count, ...]:

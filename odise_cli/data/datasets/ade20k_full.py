@@ -12,10 +12,12 @@ Classification is Not All You Need for Semantic Segmentation", NeurIPS 2021, app
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from odise_cli.data.datasets.dataset import Dataset, count_files, find_folder
 from odise_cli.data.geometry import nearest, shrunk_size
@@ -115,24 +117,25 @@ def open_ade20k_full(data: Path, categories: Sequence[Category]) -> Dataset:
     category_of_value = np.full(_NUM_VALUES, VOID_CATEGORY, np.uint16)
     category_of_value[list(ADE_IDS)] = np.arange(len(categories))
 
-    def read(name: str) -> Labels:
-        channels_HW3 = read_rgb_png(_map_of(images, name))
-        height, width, _ = channels_HW3.shape
-        size = shrunk_size((height, width), MAX_SHORT_SIDE_PX)
-        channels_HW3 = nearest(channels_HW3, size).astype(np.int32)
-        values_HW = channels_HW3[..., 0] // 10 * 256 + channels_HW3[..., 1]
-        return Labels(semantic=LabelRuns.of_map(category_of_value[values_HW]))
-
     return Dataset(
         categories=tuple(categories),
         image_names=tuple(names),
-        read=read,
+        read_entry=partial(_read, images, category_of_value),
         counts=_counts(root, names, num_classes),
         num_published_images=NUM_IMAGES,
         outputs=("semantic",),
         images=images,
         max_short_side_px=MAX_SHORT_SIDE_PX,
     )
+
+
+def _read(images: Path, category_of_value: NDArray[np.uint16], name: str) -> Labels:
+    channels_HW3 = read_rgb_png(_map_of(images, name))
+    height, width, _ = channels_HW3.shape
+    size = shrunk_size((height, width), MAX_SHORT_SIDE_PX)
+    channels_HW3 = nearest(channels_HW3, size).astype(np.int32)
+    values_HW = channels_HW3[..., 0] // 10 * 256 + channels_HW3[..., 1]
+    return Labels(semantic=LabelRuns.of_map(category_of_value[values_HW]))
 
 
 def _counts(root: Path, names: Sequence[str], num_classes: int) -> tuple[Count, ...]:

@@ -13,6 +13,7 @@ createPanopticImgs) follows the same rules.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -67,16 +68,10 @@ def open_cityscapes(data: Path, categories: Sequence[Category]) -> Dataset:
         key=natural_key,
     )
 
-    def read(name: str) -> Labels:
-        scene = name[: -len(_IMAGE_SUFFIX)]
-        return read_labels(
-            masks / f"{scene}{_LABEL_SUFFIX}", masks / f"{scene}{_INSTANCE_SUFFIX}", categories
-        )
-
     return Dataset(
         categories=tuple(categories),
         image_names=tuple(f"{scene}{_IMAGE_SUFFIX}" for scene in scenes),
-        read=read,
+        read_entry=partial(_read, masks, categories),
         counts=tuple(
             count_files(
                 f"{folder.relative_to(root).as_posix()}/*/*{suffix}",
@@ -93,6 +88,13 @@ def open_cityscapes(data: Path, categories: Sequence[Category]) -> Dataset:
         num_published_images=NUM_IMAGES,
         outputs=("panoptic", "instances", "semantic"),
         images=images,
+    )
+
+
+def _read(masks: Path, categories: Sequence[Category], name: str) -> Labels:
+    scene = name[: -len(_IMAGE_SUFFIX)]
+    return read_labels(
+        masks / f"{scene}{_LABEL_SUFFIX}", masks / f"{scene}{_INSTANCE_SUFFIX}", categories
     )
 
 

@@ -13,8 +13,9 @@ panoptic ones.
 Source: https://cocodataset.org/#format-data.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,20 +60,28 @@ def open_coco(data: Path, categories: Sequence[Category]) -> Dataset:
     entries = _entries_by_name(path, panoptic.image_names)
     index_of_id = {category.id: index for index, category in enumerate(categories)}
 
-    def read(name: str) -> Labels:
-        labels = panoptic.read(name)
-        assert labels.size is not None
-        masks = tuple(
-            annotation_to_mask(entry, index_of_id, labels.size, where=path)
-            for entry in entries[name]
-        )
-        return replace(labels, instances=masks)
-
     return replace(
         panoptic,
-        read=read,
+        read_entry=partial(_read, panoptic.read_entry, index_of_id, path),
+        entries={name: (panoptic.entry(name), entries[name]) for name in panoptic.image_names},
         counts=_counts(images, panoptic, num_with_instances=len(entries)),
     )
+
+
+def _read(
+    read_panoptic: Callable[[Any], Labels],
+    index_of_id: Mapping[int, int],
+    where: Path,
+    entry: tuple[Any, Sequence[Mapping[str, Any]]],
+) -> Labels:
+    panoptic, annotations = entry
+    labels = read_panoptic(panoptic)
+    assert labels.size is not None
+    masks = tuple(
+        annotation_to_mask(annotation, index_of_id, labels.size, where=where)
+        for annotation in annotations
+    )
+    return replace(labels, instances=masks)
 
 
 def entries_by_image(

@@ -7,6 +7,7 @@ JSON are not used: pixels are counted.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,30 +61,37 @@ def open_coco_panoptic(
     check_categories(document["categories"], categories, where=annotations)
     entries = entries_by_name(document, where=annotations)
     _refuse_images_without_entry(document, entries, where=annotations)
-    files = {name: masks / entry["file_name"] for name, entry in entries.items()}
+    files = {
+        name: (masks / entry["file_name"], entry["segments_info"])
+        for name, entry in entries.items()
+    }
     index_of = {category.id: index for index, category in enumerate(categories)}
-
-    def read(name: str) -> Labels:
-        return read_labels(files[name], entries[name]["segments_info"], index_of, where=annotations)
 
     return Dataset(
         categories=tuple(categories),
         image_names=tuple(sorted(entries, key=natural_key)),
-        read=read,
+        read_entry=partial(_read, index_of, annotations),
         counts=(
             Count(
                 what=f"images in {annotations.name}",
                 found=len(files),
                 published=num_published_images,
             ),
-            _count_masks(masks, files),
+            _count_masks(masks, [path for path, _ in files.values()]),
             Count(what="categories", found=len(document["categories"]), published=len(categories)),
         ),
         num_published_images=num_published_images,
         outputs=("panoptic", "instances", "semantic"),
         images=images,
         image_ids={name: entry["image_id"] for name, entry in entries.items()},
+        entries=files,
     )
+
+
+def _read(
+    index_of_id: Mapping[int, int], where: Path, entry: tuple[Path, Sequence[Mapping[str, Any]]]
+) -> Labels:
+    return read_labels(*entry, index_of_id, where=where)
 
 
 def read_labels(
@@ -185,9 +193,9 @@ def check_same_ids(
     )
 
 
-def _count_masks(masks: Path, files: Mapping[str, Path]) -> Count:
+def _count_masks(masks: Path, files: Sequence[Path]) -> Count:
     present = {path.name for path in masks.glob("*.png")}
-    missing = tuple(path.name for path in files.values() if path.name not in present)
+    missing = tuple(path.name for path in files if path.name not in present)
     return Count(
         what=f"label maps in {masks.name}/",
         found=len(files) - len(missing),

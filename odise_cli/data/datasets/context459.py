@@ -10,7 +10,8 @@ PASCAL VOC 2010, whose validation images are those of the benchmark.
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -53,15 +54,10 @@ def open_context459(data: Path, categories: Sequence[Category]) -> Dataset:
     category_of_value = {category.id: index for index, category in enumerate(categories)}
     category_of_value[0] = VOID_CATEGORY
 
-    def read(name: str) -> Labels:
-        path = masks / f"{Path(name).stem}.mat"
-        runs = LabelRuns.of_map(_read_mat(path))
-        return Labels(semantic=runs_to_categories(runs, category_of_value, where=path))
-
     return Dataset(
         categories=tuple(categories),
         image_names=tuple(f"{stem}.jpg" for stem in stems),
-        read=read,
+        read_entry=partial(_read, masks, category_of_value),
         counts=(
             Count(
                 what=f"images in {LIST}",
@@ -80,6 +76,12 @@ def open_context459(data: Path, categories: Sequence[Category]) -> Dataset:
         outputs=("semantic",),
         images=images,
     )
+
+
+def _read(masks: Path, category_of_value: Mapping[int, int], name: str) -> Labels:
+    path = masks / f"{Path(name).stem}.mat"
+    runs = LabelRuns.of_map(_read_mat(path))
+    return Labels(semantic=runs_to_categories(runs, category_of_value, where=path))
 
 
 def _read_mat(path: Path) -> NDArray[np.int32]:

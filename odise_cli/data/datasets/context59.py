@@ -12,6 +12,7 @@ a later annotation of an image is painted over an earlier one, and only the 59 a
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,17 +74,11 @@ def _open_maps(root: Path, categories: Sequence[Category]) -> Dataset:
     category_of_value = {category.id: index for index, category in enumerate(categories)}
     category_of_value[0] = VOID_CATEGORY
 
-    def read(name: str) -> Labels:
-        path = masks / f"{Path(name).stem}.png"
-        return Labels(
-            semantic=runs_to_categories(read_label_runs(path), category_of_value, where=path)
-        )
-
     names = [f"{stem}.jpg" for stem in stems]
     return Dataset(
         categories=tuple(categories),
         image_names=tuple(names),
-        read=read,
+        read_entry=partial(_read, masks, category_of_value),
         counts=(
             Count(
                 what=f"images in {LIST}",
@@ -102,6 +97,11 @@ def _open_maps(root: Path, categories: Sequence[Category]) -> Dataset:
     )
 
 
+def _read(masks: Path, category_of_value: Mapping[int, int], name: str) -> Labels:
+    path = masks / f"{Path(name).stem}.png"
+    return Labels(semantic=runs_to_categories(read_label_runs(path), category_of_value, where=path))
+
+
 def _open_json(root: Path, categories: Sequence[Category]) -> Dataset:
     path = root / _JSON
     images, annotations = _validation_part(path)
@@ -110,14 +110,12 @@ def _open_json(root: Path, categories: Sequence[Category]) -> Dataset:
         id_459: index_of_59[id_59] for id_59, id_459 in enumerate(ID_OF_59_IN_459, start=1)
     }
 
-    def read(name: str) -> Labels:
-        return _paint(images[name], annotations[name], index_of_459, where=path)
-
     names = tuple(sorted(images, key=natural_key))
     return Dataset(
         categories=tuple(categories),
         image_names=names,
-        read=read,
+        read_entry=partial(_paint, index_of_459, path),
+        entries={name: (images[name], annotations[name]) for name in names},
         counts=(
             Count(
                 what=f"validation images in {_JSON}",
@@ -168,16 +166,15 @@ def _validation_part(
 
 
 def _paint(
-    image: Mapping[str, Any],
-    annotations: Sequence[Mapping[str, Any]],
     index_of_459: Mapping[int, int],
-    *,
     where: Path,
+    entry: tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]],
 ) -> Labels:
+    image, annotations = entry
     size = image["height"], image["width"]
     semantic_HW = np.full(size, VOID_CATEGORY, np.uint16)
-    for entry in annotations:
-        category_id, rle = entry["category_id"], entry["segmentation"]
+    for annotation in annotations:
+        category_id, rle = annotation["category_id"], annotation["segmentation"]
         if not 1 <= category_id <= _MAX_ID:
             raise UsageError(
                 f"{where}: {image['file_name']!r} has the category_id {category_id}, which is no "

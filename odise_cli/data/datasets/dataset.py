@@ -25,8 +25,9 @@ class Dataset:
     categories: tuple[Category, ...]
     image_names: tuple[str, ...]
     """Relative paths with `/`, all different, in the order of a search for images."""
-    read: Callable[[str], Labels]
-    """The ground truth of the image of this name; may be called from several threads."""
+    read_entry: Callable[[Any], Labels]
+    """The ground truth of an image, by its entry. Can be pickled, for other processes, which
+    then need not open the dataset; may be called from several threads."""
     counts: tuple[Count, ...]
     """What `--self-check` says."""
     num_published_images: int | None
@@ -47,6 +48,16 @@ class Dataset:
     `read` gives labels of that size. None: nothing is."""
     image_ids: Mapping[str, int] | None = None
     """The dataset's own id of each image by name; None where it has none but the names."""
+    entries: Mapping[str, Any] | None = None
+    """What `read_entry` takes of each image, by name; None: the name itself."""
+
+    def entry(self, name: str) -> Any:
+        """What `read_entry` takes of the image of this name."""
+        return name if self.entries is None else self.entries[name]
+
+    def read(self, name: str) -> Labels:
+        """The ground truth of the image of this name."""
+        return self.read_entry(self.entry(name))
 
 
 def find_folder(data: Path, name: str, *, marker: str, origin: str) -> Path:

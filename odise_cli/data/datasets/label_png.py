@@ -5,7 +5,8 @@ differ in their suffixes alone.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import Path
 
 from odise_cli.data.datasets.dataset import Dataset, runs_to_categories
 from odise_cli.data.formats import image_suffixes
@@ -52,21 +53,21 @@ def open_label_png(
         counts.append(_count_images(images, found, paths))
         names |= found
 
-    def read(name: str) -> Labels:
-        path = paths[PurePosixPath(name).with_suffix("").as_posix()]
-        values = read_label_runs(path)
-        runs = runs_to_categories(values, category_of_value, where=path, advice=_ADVICE)
-        return Labels(semantic=runs)
-
     return Dataset(
         categories=tuple(categories),
         image_names=tuple(sorted(names.values(), key=natural_key)),
-        read=read,
+        read_entry=partial(_read, category_of_value),
         counts=tuple(counts),
         num_published_images=None,
         outputs=("semantic",),
         images=images,
+        entries={names[stem]: path for stem, path in paths.items()},
     )
+
+
+def _read(category_of_value: Mapping[int, int], path: Path) -> Labels:
+    runs = read_label_runs(path)
+    return Labels(semantic=runs_to_categories(runs, category_of_value, where=path, advice=_ADVICE))
 
 
 def _category_of_value(categories: Sequence[Category], void: Sequence[int]) -> dict[int, int]:

@@ -11,6 +11,7 @@ Source: https://www.lvisdataset.org/dataset.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -60,16 +61,13 @@ def open_lvis(data: Path, categories: Sequence[Category]) -> Dataset:
     entries = entries_by_image(document, where=path)
     index_of_id = {category.id: index for index, category in enumerate(categories)}
 
-    def read(name: str) -> Labels:
-        image = images[name]
-        return read_labels(image, entries[image["id"]], index_of_id, where=path)
-
     names = tuple(sorted(images, key=natural_key))
     folder = data / "coco" if (data / "coco").is_dir() else path.parent.parent / "coco"
     return Dataset(
         categories=tuple(categories),
         image_names=names,
-        read=read,
+        read_entry=partial(_read, index_of_id, path),
+        entries={name: (image, entries[image["id"]]) for name, image in images.items()},
         counts=(
             Count(what=f"images in {_JSON}", found=len(names), published=NUM_IMAGES, origin=ORIGIN),
             Count(
@@ -103,6 +101,14 @@ def _frequencies(
             "Download the file again."
         )
     return frequencies
+
+
+def _read(
+    index_of_id: Mapping[int, int],
+    where: Path,
+    entry: tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]],
+) -> Labels:
+    return read_labels(*entry, index_of_id, where=where)
 
 
 def read_labels(

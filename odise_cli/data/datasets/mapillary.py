@@ -14,6 +14,7 @@ Source: https://www.mapillary.com/dataset/vistas.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -93,13 +94,10 @@ def _open_instances(masks: Path, images: Path, categories: Sequence[Category]) -
     stems = sorted((path.stem for path in masks.glob("*.png")), key=natural_key)
     names = tuple(f"{stem}.jpg" for stem in stems)
 
-    def read(name: str) -> Labels:
-        return read_labels(masks / f"{Path(name).stem}.png", categories)
-
     return Dataset(
         categories=tuple(categories),
         image_names=names,
-        read=read,
+        read_entry=partial(_read, masks, categories),
         counts=(
             _count_images(images, names),
             Count(
@@ -110,6 +108,10 @@ def _open_instances(masks: Path, images: Path, categories: Sequence[Category]) -
         outputs=_OUTPUTS,
         images=images,
     )
+
+
+def _read(masks: Path, categories: Sequence[Category], name: str) -> Labels:
+    return read_labels(masks / f"{Path(name).stem}.png", categories)
 
 
 def read_labels(path: Path, categories: Sequence[Category]) -> Labels:

@@ -7,9 +7,10 @@
 Source: https://sites.google.com/view/unidentified-video-object/dataset.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from odise_cli.data.datasets.coco import annotation_to_mask, entries_by_image
 from odise_cli.data.datasets.dataset import Dataset, count_files, find_folder, read_json
@@ -45,21 +46,12 @@ def open_uvo(data: Path, categories: Sequence[Category]) -> Dataset:
     entries = entries_by_image(document, where=path)
     images = {image["file_name"]: image for image in document["images"]}
 
-    def read(name: str) -> Labels:
-        image = images[name]
-        size = image["height"], image["width"]
-        masks = tuple(
-            # The JSON's one category, or COCO's for some: an object either way.
-            annotation_to_mask({"iscrowd": 0, **entry, "category_id": 0}, {0: 0}, size, where=path)
-            for entry in entries[image["id"]]
-        )
-        return Labels(instances=masks, image_size=size)
-
     names = tuple(sorted(images, key=natural_key))
     return Dataset(
         categories=tuple(categories),
         image_names=names,
-        read=read,
+        read_entry=partial(_read, path),
+        entries={name: (image, entries[image["id"]]) for name, image in images.items()},
         counts=(
             Count(what=f"images in {_JSON}", found=len(names), published=NUM_IMAGES, origin=ORIGIN),
             count_files(f"{_FRAMES}/**", [root / _FRAMES / name for name in names], origin=ORIGIN),
@@ -70,3 +62,14 @@ def open_uvo(data: Path, categories: Sequence[Category]) -> Dataset:
         has_recall=True,
         is_class_agnostic=True,
     )
+
+
+def _read(where: Path, entry: tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]) -> Labels:
+    image, annotations = entry
+    size = image["height"], image["width"]
+    masks = tuple(
+        # The JSON's one category, or COCO's for some: an object either way.
+        annotation_to_mask({"iscrowd": 0, **one, "category_id": 0}, {0: 0}, size, where=where)
+        for one in annotations
+    )
+    return Labels(instances=masks, image_size=size)

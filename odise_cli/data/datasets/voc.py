@@ -8,7 +8,8 @@
 Source: http://host.robots.ox.ac.uk/pascal/VOC/voc2012.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -45,16 +46,10 @@ def open_voc(data: Path, categories: Sequence[Category]) -> Dataset:
     category_of_value = {category.id: index for index, category in enumerate(categories)}
     category_of_value[_VOID_VALUE] = VOID_CATEGORY
 
-    def read(name: str) -> Labels:
-        path = masks / f"{Path(name).stem}.png"
-        return Labels(
-            semantic=runs_to_categories(read_label_runs(path), category_of_value, where=path)
-        )
-
     return Dataset(
         categories=tuple(categories),
         image_names=tuple(f"{stem}.jpg" for stem in stems),
-        read=read,
+        read_entry=partial(_read, masks, category_of_value),
         counts=(
             Count(what=f"images in {_LIST}", found=len(stems), published=NUM_IMAGES, origin=ORIGIN),
             count_files(
@@ -68,3 +63,8 @@ def open_voc(data: Path, categories: Sequence[Category]) -> Dataset:
         outputs=("semantic",),
         images=images,
     )
+
+
+def _read(masks: Path, category_of_value: Mapping[int, int], name: str) -> Labels:
+    path = masks / f"{Path(name).stem}.png"
+    return Labels(semantic=runs_to_categories(read_label_runs(path), category_of_value, where=path))
