@@ -32,6 +32,8 @@ EXPORT_FORMATS = ("safetensors",)
 """What `--format` accepts."""
 EXPORT_PRECISIONS = ("fp32", "fp16")
 """What weights can be written in."""
+ENGINES = ("local", "ray")
+"""What `--engine` accepts."""
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -142,10 +144,25 @@ class SegmentConfig(InferenceConfig):
     """Output folder."""
     write: tuple[str, ...] = ("panoptic",)
     """Which outputs to write."""
+    engine: str = "local"
+    """`local`: one device of this machine; `ray`: the devices of a Ray cluster."""
+    ray_address: str | None = None
+    """`host:port` of a Ray cluster, or `auto`; None starts one on this machine."""
+    ray_actors: int | None = None
+    """How many devices to use; None is all GPUs, or half of the cores."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_member("--write", self.write, OUTPUTS)
+        _check_member("--engine", (self.engine,), ENGINES)
+        for flag, value in (("address", self.ray_address), ("actors", self.ray_actors)):
+            if value is not None and self.engine != "ray":
+                raise UsageError(
+                    f"--ray-{flag}: was given without --engine ray. Expected it with that engine "
+                    f"only. Add --engine ray, or remove --ray-{flag}."
+                )
+        if self.ray_actors is not None and self.ray_actors < 1:
+            raise UsageError(f"--ray-actors: {self.ray_actors} is too small. Expected at least 1.")
         if not self.vocab:
             raise UsageError(
                 "--vocab: no vocabulary was given. Expected a file, a bundled name or a list. "

@@ -95,6 +95,8 @@ class Engine:
         self.precision = placement.precision
         self.num_batch_halvings = 0
         self._images_per_pass: int | None = None
+        if placement.num_threads is not None:
+            torch.set_num_threads(placement.num_threads)
         if self.device.type == "cpu":
             keep_freed_memory()
             for module in (model.diffusion.unet.conv_in, model.pyramid, model.mask_generator):

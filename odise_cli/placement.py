@@ -25,6 +25,8 @@ class Placement:
     """Images per batch."""
     max_memory_bytes: int | None = None
     """What may be taken of a CUDA device; None is all."""
+    num_threads: int | None = None
+    """Of a CPU, since results depend on it in their last bits; None leaves what torch has."""
     notice: str = ""
     """What the user should know of it; may be empty."""
 
@@ -75,6 +77,7 @@ def place(
         precision=precision,
         batch_size=batch_size,
         max_memory_bytes=max_memory_bytes,
+        num_threads=torch.get_num_threads() if device.type == "cpu" else None,
         notice=" ".join(notices),
     )
 

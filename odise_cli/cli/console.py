@@ -12,7 +12,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
@@ -105,8 +105,11 @@ class Console:
 
     @contextmanager
     def image_progress(self) -> Iterator[OnImages]:
-        """Show how far a run is: a bar on a terminal, a line now and then on a pipe."""
-        with self._progress(unit="images") as show:
+        """Show how far a run is: a bar on a terminal, a line now and then on a pipe.
+
+        What libraries print meanwhile, as Ray does of workers that died, is talk and no result.
+        """
+        with redirect_stdout(sys.stderr), self._progress(unit="images") as show:
             yield lambda done, failed, total: show("", done + failed, total, failed=failed)
 
     @contextmanager

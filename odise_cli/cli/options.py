@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from odise_cli.config import OUTPUTS, PRECISIONS, Shard
+from odise_cli.config import ENGINES, OUTPUTS, PRECISIONS, Shard
 from odise_cli.errors import UsageError
 
 _IMAGES, _MODEL, _DEVICE = "Images", "Model and vocabulary", "Device"
@@ -147,6 +147,34 @@ MaxMemory = Annotated[
         "--max-memory",
         metavar="SIZE",
         help="Device memory that a batch may take, such as 8G (8 × 1024³ bytes).",
+        rich_help_panel=_DEVICE,
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="ENGINE",
+        help="local: one device of this machine; ray: the devices of a Ray cluster.",
+        autocompletion=lambda: list(ENGINES),
+        rich_help_panel=_DEVICE,
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="A Ray cluster; without, $RAY_ADDRESS or one of this machine alone.",
+        rich_help_panel=_DEVICE,
+    ),
+]
+RayActors = Annotated[
+    int | None,
+    typer.Option(
+        "--ray-actors",
+        metavar="N",
+        help="How many devices of the cluster; default: all GPUs, or half of the cores.",
         rich_help_panel=_DEVICE,
     ),
 ]

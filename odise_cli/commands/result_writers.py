@@ -13,7 +13,7 @@ from typing import Self
 
 from odise_cli.data.loader import LoadedBatch
 from odise_cli.errors import ImageError
-from odise_cli.structures import FailedImage, ImageResult
+from odise_cli.structures import FailedImage, ImageRecord, ImageResult
 from odise_cli.writers.encoded import EncodedImage
 from odise_cli.writers.run_folder import RunFolder
 
@@ -82,7 +82,7 @@ class ResultWriters:
         self._threads = ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="write")
         self._in_flight: deque[Future[tuple[EncodedImage, float] | FailedImage]] = deque()
 
-    def write(self, batch: LoadedBatch, results: Sequence[ImageResult]) -> None:
+    def write(self, batch: LoadedBatch, results: Sequence[ImageResult | EncodedImage]) -> None:
         """Hand over what is wanted of a batch; waits while too many results are in flight.
 
         Raises:
@@ -93,17 +93,19 @@ class ResultWriters:
             self._folder.write_failure(failed)
             self._tally.add_failure(failed)
         for result in results:
-            if result.image.record.name in batch.pending:
+            if _record(result).name in batch.pending:
                 self._in_flight.append(self._threads.submit(self._write_one, result))
             while len(self._in_flight) > _MAX_IN_FLIGHT:
                 self._settle_oldest()
 
-    def _write_one(self, result: ImageResult) -> tuple[EncodedImage, float] | FailedImage:
+    def _write_one(
+        self, result: ImageResult | EncodedImage
+    ) -> tuple[EncodedImage, float] | FailedImage:
         started = time.perf_counter()
         try:
             image = self._folder.write(result)
         except ImageError as error:
-            failed = FailedImage(record=result.image.record, error=str(error))
+            failed = FailedImage(record=_record(result), error=str(error))
             self._folder.write_failure(failed)
             return failed
         return image, 1e3 * (time.perf_counter() - started)
@@ -127,3 +129,7 @@ class ResultWriters:
         self._threads.shutdown(wait=True)
         while exc is None and self._in_flight:
             self._settle_oldest()
+
+
+def _record(result: ImageResult | EncodedImage) -> ImageRecord:
+    return result.image.record if isinstance(result, ImageResult) else result.record

@@ -4,42 +4,34 @@ Everything cheap that can fail (words, images, the folder) is settled before a w
 """
 
 import importlib.metadata
-import os
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import odise_cli
 from odise_cli.commands.model_source import ModelSource, find_model
+from odise_cli.commands.ray_cluster import open_cluster
 from odise_cli.commands.result_writers import ResultWriters, Tally
+from odise_cli.commands.segment_pipeline import Devices, SegmentJob, ThisMachine
 from odise_cli.config import SegmentConfig
-from odise_cli.data.decode import decode_image
-from odise_cli.data.loader import LoadedBatch, load_batches
 from odise_cli.data.plan import plan_batches
 from odise_cli.data.records import make_records
 from odise_cli.data.sources import SourceList, find_images
-from odise_cli.engine import EmbeddedVocabulary, Engine, SegmentOptions
-from odise_cli.hub import cache_folder
 from odise_cli.model.clip import count_tokens
-from odise_cli.placement import Placement, place
+from odise_cli.placement import Placement
 from odise_cli.reports.segmentation import SegmentPlan, SegmentReport
 from odise_cli.storage import is_below, parse_location
 from odise_cli.structures import ImageRecord
-from odise_cli.vocabulary.cache import TextEmbeddingCache
 from odise_cli.vocabulary.checks import check_word_lengths
 from odise_cli.vocabulary.loader import load_vocabulary
-from odise_cli.vocabulary.vocabulary import Vocabulary
 from odise_cli.writers.layout import RUN_JSON
 from odise_cli.writers.manifest import Row, load_rows
 from odise_cli.writers.run_folder import RunFolder, check_run_folder
 from odise_cli.writers.run_json import RunJson, read_run_json
 from odise_cli.writers.store import glance
 
-_MAX_DECODERS = 8
-_PREFETCHED_BATCHES = 2
 _REPORTED_PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "pillow")
 _ESTIMATED_BYTES = {
     "panoptic": 40_000,
@@ -65,7 +57,8 @@ def plan_segment(config: SegmentConfig, *, images: SourceList | None = None) -> 
     check_word_lengths(vocabulary, count_tokens)
     source = find_model(config.model, weights=config.weights)
     images = images or _find_images(config)
-    placement = _place(config)
+    with _devices(config) as devices:
+        placement = devices.place(config)
     check_run_folder(
         config.out,
         settings=_settings(config, source, images, placement),
@@ -118,18 +111,22 @@ def run_segment(  # long because: the whole command, top to bottom
     check_word_lengths(vocabulary, count_tokens)
     source = find_model(config.model, weights=config.weights)
     images = images or _find_images(config)
-    placement = _place(config)
-    for message in (*warnings, source.notice, placement.notice):
-        if message:
-            on_notice(message)
-    with RunFolder.open(
-        config.out,
-        settings=_settings(config, source, images, placement),
-        info=_info(config, source, images, placement),
-        categories=vocabulary.categories,
-        outputs=config.write,
-        overwrite=config.overwrite,
-    ) as folder:
+    with ExitStack() as stack:
+        devices = stack.enter_context(_devices(config))
+        placement = devices.place(config)
+        for message in (*warnings, source.notice, placement.notice):
+            if message:
+                on_notice(message)
+        folder = stack.enter_context(
+            RunFolder.open(
+                config.out,
+                settings=_settings(config, source, images, placement),
+                info=_info(config, source, images, placement),
+                categories=vocabulary.categories,
+                outputs=config.write,
+                overwrite=config.overwrite,
+            )
+        )
         records = _make_records(images, folder.known)
         selected = _select(records, config)
         status = folder.status
@@ -143,13 +140,24 @@ def run_segment(  # long because: the whole command, top to bottom
         started = time.perf_counter()
         num_halvings = 0
         if tally.num_pending and not should_stop():
-            engine, embedded = _load(config, source, vocabulary, placement)
+            pipeline = devices.start(
+                SegmentJob(config=config, source=source, vocabulary=vocabulary, placement=placement)
+            )
             started = time.perf_counter()
-            with closing(_decoded_batches(config, source, records, folder, placement)) as batches:
-                _segment_batches(
-                    batches, engine, embedded, _options(config), folder, tally, should_stop
-                )
-            num_halvings = engine.num_batch_halvings
+            batches = plan_batches(
+                records,
+                batch_size=placement.batch_size,
+                status=status,
+                shard=config.shard,
+                limit=config.limit,
+            )
+            with (
+                closing(pipeline.run(batches, should_stop=should_stop)) as results,
+                ResultWriters(folder, tally) as writers,
+            ):
+                for batch, batch_results in results:
+                    writers.write(batch, batch_results)
+            num_halvings = pipeline.num_batch_halvings
         if num_halvings:
             on_notice(f"{placement.device}: out of memory; went on with smaller batches.")
         report = SegmentReport(
@@ -169,32 +177,6 @@ def run_segment(  # long because: the whole command, top to bottom
         if not report.is_interrupted:
             folder.finish(records, report.to_json())
         return report
-
-
-def _segment_batches(
-    batches: Iterable[LoadedBatch],
-    engine: Engine,
-    vocabulary: EmbeddedVocabulary,
-    options: SegmentOptions,
-    folder: RunFolder,
-    tally: Tally,
-    should_stop: Callable[[], bool],
-) -> None:
-    """Decoded batches through the engine into the folder."""
-    with (
-        closing(
-            engine.segment(
-                batches,
-                images_of=lambda batch: batch.images,
-                vocabulary=vocabulary,
-                options=options,
-                should_stop=should_stop,
-            )
-        ) as results,
-        ResultWriters(folder, tally) as writers,
-    ):
-        for batch, batch_results in results:
-            writers.write(batch, batch_results)
 
 
 def _find_images(config: SegmentConfig) -> SourceList:
@@ -226,10 +208,10 @@ def _earlier_rows(config: SegmentConfig, outputs: Sequence[str]) -> dict[str, Ro
         return load_rows(store.path, outputs, is_file=store.is_file)[0]
 
 
-def _place(config: SegmentConfig) -> Placement:
-    return place(
-        config.device, config.precision, config.batch_size, max_memory_bytes=config.max_memory_bytes
-    )
+def _devices(config: SegmentConfig) -> AbstractContextManager[Devices]:
+    if config.engine == "ray":
+        return open_cluster(config.ray_address, num_actors=config.ray_actors)
+    return nullcontext(ThisMachine())
 
 
 def _make_records(
@@ -242,56 +224,6 @@ def _select(records: Sequence[ImageRecord], config: SegmentConfig) -> Sequence[I
     """The images of this shard and limit."""
     first, end = config.bounds(len(records))
     return records[first:end]
-
-
-def _load(
-    config: SegmentConfig, source: ModelSource, vocabulary: Vocabulary, placement: Placement
-) -> tuple[Engine, EmbeddedVocabulary]:
-    """The model on its device, and the vocabulary embedded by it."""
-    model = source.load(offline=config.offline, seed=config.seed)
-    if config.alpha is not None:
-        model.alpha = config.alpha
-    if config.beta is not None:
-        model.beta = config.beta
-    engine = Engine(model, placement)
-    cache = TextEmbeddingCache(cache_folder() / "text")
-    encoder = source.text_encoder_id()
-    return engine, engine.embed_vocabulary(vocabulary, cache=cache, encoder=encoder)
-
-
-def _decoded_batches(
-    config: SegmentConfig,
-    source: ModelSource,
-    records: Sequence[ImageRecord],
-    folder: RunFolder,
-    placement: Placement,
-) -> Generator[LoadedBatch, None, None]:
-    return load_batches(
-        plan_batches(
-            records,
-            batch_size=placement.batch_size,
-            status=folder.status,
-            shard=config.shard,
-            limit=config.limit,
-        ),
-        decode=partial(
-            decode_image,
-            short_side=source.config.short_side,
-            long_side=source.config.long_side,
-        ),
-        num_workers=min(_MAX_DECODERS, os.cpu_count() or 1),
-        prefetch=_PREFETCHED_BATCHES,
-    )
-
-
-def _options(config: SegmentConfig) -> SegmentOptions:
-    return SegmentOptions(
-        overlap_threshold=config.overlap_threshold,
-        object_mask_threshold=config.object_mask_threshold,
-        unknown_threshold=config.unknown_threshold,
-        has_semantic="semantic" in config.write,
-        has_instances="instances" in config.write,
-    )
 
 
 def _settings(

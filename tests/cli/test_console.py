@@ -237,3 +237,11 @@ with Console() as console:
     other = process.stderr if stream == "stdout" else process.stdout
     assert other.read() == ""
     other.close()
+
+
+def test_what_libraries_print_while_a_run_lasts_is_no_result(capsys):
+    with Console() as console:
+        with console.image_progress():
+            sys.stdout.write("(raylet) a worker died")
+        console.data("the result")
+    assert capsys.readouterr().out == "the result\n"

@@ -11,8 +11,7 @@ import torch
 from PIL import Image
 
 from odise_cli.cli.app import main
-from odise_cli.commands import result_writers
-from odise_cli.commands import segment as segment_command
+from odise_cli.commands import result_writers, segment_pipeline
 from tests.runs import (
     ALL_OUTPUTS,
     TREE,
@@ -87,8 +86,8 @@ def test_a_limit_that_is_lifted_ends_with_the_files_of_one_run(row, flags, tmp_p
 def test_the_number_of_decoders_and_writers_changes_no_bit(row, flags, tmp_path, monkeypatch):
     argv = [row, *flags, "--batch-size", 3, "--write", ALL_OUTPUTS]
     for threads in (1, 8):
-        monkeypatch.setattr(segment_command, "_MAX_DECODERS", threads)
-        monkeypatch.setattr(segment_command.os, "cpu_count", lambda: 8)
+        monkeypatch.setattr(segment_pipeline, "_MAX_DECODERS", threads)
+        monkeypatch.setattr(segment_pipeline.os, "cpu_count", lambda: 8)
         monkeypatch.setattr(result_writers, "_NUM_THREADS", threads)
         assert segment(*argv, "--out", tmp_path / str(threads)) == 0
     assert files_of(tmp_path / "1") == files_of(tmp_path / "8")
