@@ -124,23 +124,16 @@ class Clip(nn.Module):
             [B, D] image embeddings, raw.
         """
         visual = self.model.visual
-        patches_BCHW = visual.conv1((windows_B3HW - self.mean) / self.std)
-        rows_BH = origins_B2[:, :1] + torch.arange(patches_BCHW.shape[2], device=origins_B2.device)
-        columns_BW = origins_B2[:, 1:] + torch.arange(
-            patches_BCHW.shape[3], device=origins_B2.device
-        )
-        index_BHW = rows_BH[:, :, None] * visual.grid_size[1] + columns_BW[:, None]
+        device = origins_B2.device
+        height, width = (side // self.patch_size for side in windows_B3HW.shape[2:])
+        rows_BH = origins_B2[:, :1] + torch.arange(height, device=device)
+        columns_BW = origins_B2[:, 1:] + torch.arange(width, device=device)
+        patches_BHW = rows_BH[:, :, None] * visual.grid_size[1] + columns_BW[:, None]
         # The class token's position comes first.
-        position_BPC = visual.positional_embedding[1 + index_BHW.flatten(1)]
-        class_C = visual.class_embedding + visual.positional_embedding[0]
-        tokens_BTC = torch.cat(
-            [
-                class_C.expand(len(windows_B3HW), 1, -1),
-                patches_BCHW.flatten(2).transpose(1, 2) + position_BPC,
-            ],
-            dim=1,
-        )
-        tokens_BTC = visual.transformer(visual.ln_pre(tokens_BTC))
+        index_BT = F.pad(1 + patches_BHW.flatten(1), (1, 0))
+        # Indexing would add up its gradients in an order that differs from run to run.
+        position_BTC = F.embedding(index_BT, visual.positional_embedding)
+        tokens_BTC = visual.transformer(self._embed_patches(windows_B3HW, position_BTC))
         return self._project(tokens_BTC[:, 0])
 
     def embed_masks(self, images: Sequence[Tensor], mask_logits_BQHW: Tensor) -> Tensor:
@@ -179,14 +172,15 @@ class Clip(nn.Module):
             image_tokens_BTC, mask_tokens_BQC = tokens_BLC.split([num_tokens, num_queries], dim=1)
         return self._project(_attend(last, mask_tokens_BQC, image_tokens_BTC, bias_BQT))
 
-    def _embed_patches(self, images_B3HW: Tensor) -> Tensor:
-        """Tokens [B, T, C] after ln_pre, the class token first."""
+    def _embed_patches(self, images_B3HW: Tensor, position_BTC: Tensor | None = None) -> Tensor:
+        """Tokens [B, T, C] after ln_pre, the class token first; positions are the picture's."""
         visual = self.model.visual
+        if position_BTC is None:
+            position_BTC = visual.positional_embedding[None]
         patches_BCHW = visual.conv1((images_B3HW - self.mean) / self.std)
         patches_BTC = patches_BCHW.flatten(2).transpose(1, 2)
         classes_B1C = visual.class_embedding.expand(len(patches_BTC), 1, -1)
-        tokens_BTC = torch.cat([classes_B1C, patches_BTC], dim=1) + visual.positional_embedding
-        return visual.ln_pre(tokens_BTC)
+        return visual.ln_pre(torch.cat([classes_B1C, patches_BTC], dim=1) + position_BTC)
 
     def _blocked_patches(self, mask_logits_BQHW: Tensor) -> Tensor:
         """Which tokens each mask hides, [B, Q, T] bool; the class token is never hidden."""

@@ -150,6 +150,24 @@ def test_the_largest_window_is_the_image(clip: Clip) -> None:
     torch.testing.assert_close(found, clip.embed_images(batch), rtol=1e-5, atol=1e-5)
 
 
+def test_gradients_of_positions_are_the_same_bits_every_time(clip: Clip) -> None:
+    # Patches of many windows share a position. Two threads must not add them up as they come.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    windows = images(48, 6 * 14, 6 * 14)
+    origins = torch.randint(0, 3, (48, 2), generator=torch.Generator().manual_seed(0))
+    clip = copy.deepcopy(clip)
+    positions = clip.model.visual.positional_embedding.requires_grad_(True)
+    try:
+        first, *others = (
+            torch.autograd.grad(clip.embed_windows(windows, origins).square().sum(), positions)[0]
+            for _ in range(6)
+        )
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(gradient, first) for gradient in others)
+
+
 @torch.no_grad()
 def test_states_are_what_the_text_embedding_is_projected_from(clip: Clip) -> None:
     sentences = ["a kite", ""]
