@@ -17,6 +17,8 @@ from odise_cli.storage import Location
 
 VOID_CATEGORY = 65535
 """Value of void pixels in a semantic map."""
+_WORD, _WORD_BITS = 8, 3
+"""Bytes that are looked at together: two to the power of the second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,8 +188,21 @@ class LabelRuns:
     def of_map(cls, map_HW: NDArray[Any]) -> "LabelRuns":
         """The runs of an [H, W] map of integers."""
         flat = map_HW.ravel()
-        starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1]))
+        starts = np.append(0, _changes(flat, 1) + 1)
         return cls(size=(map_HW.shape[0], map_HW.shape[1]), starts=starts, values=flat[starts])
+
+    @classmethod
+    def of_bytes(cls, bytes_HW3: NDArray[np.uint8]) -> "LabelRuns":
+        """The runs of the numbers in each pixel's three bytes, lowest first, as int32."""
+        flat = bytes_HW3.ravel()
+        pixels = _changes(flat, 3) // 3
+        # A pixel has up to three changed bytes, one behind the other.
+        is_first = np.append(True, pixels[1:] != pixels[:-1])[: len(pixels)]
+        starts = np.append(0, pixels[is_first] + 1)
+        low, middle, high = (flat.take(3 * starts + place) for place in range(3))
+        values = low.astype(np.int32) | middle.astype(np.int32) << 8 | high.astype(np.int32) << 16
+        size = bytes_HW3.shape[0], bytes_HW3.shape[1]
+        return cls(size=size, starts=starts, values=values)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -198,6 +213,20 @@ class LabelRuns:
     def to_map(self) -> NDArray[Any]:
         """The [H, W] map."""
         return np.repeat(self.values, self.lengths).reshape(self.size)
+
+
+def _changes(flat: NDArray[Any], step: int) -> NDArray[np.int64]:
+    """Where an array differs from what it is `step` places further on."""
+    num_compared = max(len(flat) - step, 0)
+    is_change = np.empty(-(-num_compared // _WORD) * _WORD, bool)
+    is_change[num_compared:] = False
+    np.not_equal(flat[step:], flat[:num_compared], out=is_change[:num_compared])
+    # Word by word first: numpy looks for single bytes four times as long.
+    words = is_change.view(np.uint64)
+    found = np.flatnonzero(words > 0)
+    within = np.flatnonzero(words[found].view(bool))
+    places: NDArray[np.int64] = (found << _WORD_BITS).take(within >> _WORD_BITS)
+    return places + (within & _WORD - 1)
 
 
 @dataclass(frozen=True, kw_only=True)

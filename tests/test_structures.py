@@ -30,6 +30,21 @@ def test_runs_by_hand_go_on_in_the_next_row():
     assert Labels(semantic=runs).size == (2, 3)
 
 
+@given(
+    hnp.arrays(
+        np.int32,
+        st.tuples(st.integers(1, 6), st.integers(1, 6)),
+        elements=st.sampled_from([0, 1, 256, 257, 65_536, 2**24 - 1]),
+    )
+)
+def test_numbers_of_three_bytes_are_those_of_their_map(map_HW):
+    bytes_HW3 = np.stack([map_HW & 255, map_HW >> 8 & 255, map_HW >> 16], axis=2).astype(np.uint8)
+    found, expected = LabelRuns.of_bytes(bytes_HW3), LabelRuns.of_map(map_HW)
+    assert found.values.tolist() == expected.values.tolist()
+    assert found.starts.tolist() == expected.starts.tolist()
+    assert found.size == expected.size
+
+
 def test_a_map_that_is_not_contiguous():
     map_HW = np.array([[1, 2], [1, 3]]).T
     np.testing.assert_array_equal(LabelRuns.of_map(map_HW).to_map(), [[1, 1], [2, 3]])

@@ -83,7 +83,7 @@ def read_id_runs(path: Path) -> LabelRuns:
     """
     pixels_HWC = _decoded(path, (_RGB,))
     if pixels_HWC is not None:
-        return _id_runs(pixels_HWC)
+        return LabelRuns.of_bytes(pixels_HWC)
     with _opened_rgb(path) as image:
         try:
             id_bytes = image.tobytes("raw", "RGBX")
@@ -125,18 +125,6 @@ def _decoded(path: Path, kinds: Collection[int]) -> NDArray[Any] | None:
     except Exception:  # kornia-rs raises nothing narrower; Pillow says what it is.
         return None
     return pixels_HWC
-
-
-def _id_runs(bytes_HW3: NDArray[np.uint8]) -> LabelRuns:
-    """The runs of the ids in each pixel's three bytes."""
-    flat = bytes_HW3.reshape(-1)
-    changed = np.flatnonzero(flat[3:] != flat[:-3]) // 3
-    # A pixel has up to three changed bytes, one behind the other.
-    is_first = np.append(True, changed[1:] != changed[:-1])[: len(changed)]
-    starts = np.append(0, changed[is_first] + 1)
-    red, green, blue = (flat[3 * starts + channel].astype(np.int32) for channel in range(3))
-    height, width, _ = bytes_HW3.shape
-    return LabelRuns(size=(height, width), starts=starts, values=red | green << 8 | blue << 16)
 
 
 def _opened(path: Path) -> Image.Image:

@@ -10,8 +10,8 @@ category.
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 from hotcoco import StreamingEval
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from odise_cli.evaluation.coco_entries import detection_entries, truth_entries
-from odise_cli.structures import InstanceMask, Labels
+from odise_cli.structures import InstanceMask, LabelRuns, Labels, places_of_ids
 
 _AREAS: Final = ("all", "small", "medium", "large")
 _IOU_50, _IOU_75 = 0, 5
@@ -115,13 +115,31 @@ def mean_precision(values: NDArray[np.float64]) -> float:
 def thing_instances(labels: Labels, is_thing: NDArray[np.bool_]) -> tuple[InstanceMask, ...]:
     """The instances that a panoptic map shows: its regions of things, which never overlap."""
     assert labels.panoptic is not None
-    columns_first = np.asfortranarray(labels.panoptic.to_map())
-    return tuple(
-        InstanceMask(
-            category=region.category,
-            rle=coco_mask.encode(np.asfortranarray(columns_first == region.id, np.uint8)),
-            iscrowd=region.iscrowd,
-        )
-        for region in labels.regions
-        if is_thing[region.category]
+    places = places_of_ids(labels.panoptic.values, labels.regions)
+    small = places.astype(np.min_scalar_type(len(labels.regions)))
+    # COCO's masks go down the columns.
+    columns = LabelRuns.of_map(replace(labels.panoptic, values=small).to_map().T)
+    ends = columns.starts + columns.lengths
+    instances = []
+    for place, region in enumerate(labels.regions, start=1):
+        if is_thing[region.category]:
+            is_inside = columns.values == place
+            rle = _rle(columns.starts[is_inside], ends[is_inside], labels.panoptic.size)
+            instances.append(
+                InstanceMask(category=region.category, rle=rle, iscrowd=region.iscrowd)
+            )
+    return tuple(instances)
+
+
+def _rle(
+    starts: NDArray[np.int64], ends: NDArray[np.int64], size: tuple[int, int]
+) -> dict[str, Any]:
+    """Compressed RLE of runs that do not touch, counted down the columns."""
+    height, width = size
+    counts = np.diff(np.stack([starts, ends], axis=1).ravel(), prepend=0, append=height * width)
+    # Nothing follows a run that ends with the image.
+    counts = counts[: len(counts) - (counts[-1] == 0)]
+    rle: dict[str, Any] = coco_mask.frPyObjects(
+        {"size": [height, width], "counts": counts.tolist()}, height, width
     )
+    return rle

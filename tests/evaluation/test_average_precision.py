@@ -5,6 +5,9 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -149,3 +152,14 @@ def test_things_of_a_panoptic_map_become_instances():
     assert [(m.category, m.iscrowd) for m in instances] == [(0, False), (3, True)]
     for instance, region_id in zip(instances, (5, 9), strict=True):
         np.testing.assert_array_equal(coco_mask.decode(instance.rle), panoptic_HW == region_id)
+
+
+@given(hnp.arrays(np.int32, (5, 4), elements=st.sampled_from([0, 3, 70_000])))
+def test_masks_of_a_panoptic_map_are_those_that_pycocotools_encodes(panoptic_HW):
+    ids = sorted({*panoptic_HW.ravel().tolist()} - {0})
+    labels = Labels(
+        panoptic=LabelRuns.of_map(panoptic_HW),
+        regions=tuple(Region(id=id_, category=0) for id_ in ids),
+    )
+    expected = [coco_mask.encode(np.asfortranarray(panoptic_HW == id_, np.uint8)) for id_ in ids]
+    assert [instance.rle for instance in thing_instances(labels, IS_THING)] == expected
