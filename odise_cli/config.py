@@ -150,6 +150,9 @@ class SegmentConfig(InferenceConfig):
     """`host:port` of a Ray cluster, or `auto`; None starts one on this machine."""
     ray_actors: int | None = None
     """How many devices to use; None is all GPUs, or half of the cores."""
+    max_short_side: int | None = None
+    """Images are first shrunk until their shorter side has at most so many pixels, as a benchmark
+    may demand; results have the shrunk size. None shrinks none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -163,6 +166,10 @@ class SegmentConfig(InferenceConfig):
                 )
         if self.ray_actors is not None and self.ray_actors < 1:
             raise UsageError(f"--ray-actors: {self.ray_actors} is too small. Expected at least 1.")
+        if self.max_short_side is not None and self.max_short_side < 1:
+            raise UsageError(
+                f"--max-short-side: {self.max_short_side} is too small. Expected at least 1."
+            )
         if not self.vocab:
             raise UsageError(
                 "--vocab: no vocabulary was given. Expected a file, a bundled name or a list. "

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from odise_cli.config import EvaluateConfig, InferenceConfig, Shard
+from odise_cli.config import EvaluateConfig, InferenceConfig, SegmentConfig, Shard
 from odise_cli.errors import UsageError
 
 
@@ -34,6 +34,11 @@ def test_what_an_evaluation_cannot_mean(fields, message):
     with pytest.raises(UsageError, match=message) as info:
         EvaluateConfig(**fields)
     assert info.value.exit_code == 2
+
+
+def test_images_cannot_be_shrunk_to_nothing():
+    with pytest.raises(UsageError, match=r"^--max-short-side: 0 is too small\."):
+        SegmentConfig(sources=("x",), vocab=("cat",), max_short_side=0)
 
 
 def test_where_an_evaluation_writes_and_reads():

@@ -266,6 +266,15 @@ FailFast = Annotated[
         rich_help_panel=_RUN,
     ),
 ]
+MaxShortSide = Annotated[
+    int | None,
+    typer.Option(
+        "--max-short-side",
+        metavar="PX",
+        help="Shrink larger images first, as a benchmark may demand; results have that size.",
+        rich_help_panel=_IMAGES,
+    ),
+]
 MaxFailures = Annotated[
     int | None,
     typer.Option(

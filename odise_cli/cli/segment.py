@@ -21,6 +21,7 @@ def segment(  # long because: one line per flag
     null_separated: options.NullSeparated = SegmentConfig.null_separated,
     limit: options.Limit = SegmentConfig.limit,
     shard: options.ShardText = None,
+    max_short_side: options.MaxShortSide = SegmentConfig.max_short_side,
     stuff: options.Stuff = None,
     model: options.Model = SegmentConfig.model,
     weights: options.Weights = SegmentConfig.weights,

@@ -68,6 +68,7 @@ def _segment_config(
         vocab=source.vocab,
         out=config.predictions_folder,
         write=source.dataset.outputs,
+        max_short_side=source.dataset.max_short_side_px,
     )
 
 

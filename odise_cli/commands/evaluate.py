@@ -275,12 +275,7 @@ def _protocol(config: EvaluateConfig, source: DatasetSource, run: FinishedRun) -
         resize = {"short_side_px": model["short_side"], "long_side_px": model["long_side"]}
     predicted = Vocabulary(categories=tuple(run.run.categories()), word_sources=())
     return {
-        "scored_at": (
-            "the size of the ground truth"
-            if (side := source.dataset.max_short_side_px) is None
-            else f"a short side of at most {side}, to which labels and larger predictions are "
-            "shrunk (published figures are of images that were shrunk before the model saw them)"
-        ),
+        "scored_at": _scored_at(source.dataset.max_short_side_px, run),
         "resized_for_the_model": resize,
         "vocabulary": list(source.vocab),
         "num_categories": len(source.vocabulary.categories),
@@ -304,3 +299,16 @@ def _protocol(config: EvaluateConfig, source: DatasetSource, run: FinishedRun) -
             "mIoU": "one confusion matrix over all images, categories with ground truth",
         },
     }
+
+
+def _scored_at(max_short_side: int | None, run: FinishedRun) -> str:
+    """The size at which labels are compared, and what the model was given."""
+    if max_short_side is None:
+        return "the size of the ground truth"
+    if run.run.settings.get("max_short_side") == max_short_side:
+        return f"a short side of at most {max_short_side}, to which images and labels were shrunk"
+    return (
+        f"a short side of at most {max_short_side}, to which labels and larger predictions are "
+        "shrunk (published figures are of images that were shrunk before the model saw them: "
+        f"odise segment --max-short-side {max_short_side})"
+    )

@@ -246,7 +246,7 @@ def _settings(
         "precision": placement.precision_name,
         "batch_size": placement.batch_size,
         "seed": config.seed,
-    }
+    } | ({} if config.max_short_side is None else {"max_short_side": config.max_short_side})
 
 
 def _info(

@@ -71,6 +71,7 @@ class SegmentPipeline:
             decode_image,
             short_side=source.config.short_side,
             long_side=source.config.long_side,
+            max_short_side=config.max_short_side,
         )
 
     @property

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from odise_cli.data.formats import readable_formats
-from odise_cli.data.geometry import resized_size
+from odise_cli.data.geometry import bilinear, resized_size, shrunk_size
 from odise_cli.data.names import printable
 from odise_cli.errors import ImageError
 from odise_cli.storage import Location, Url, read_bytes
@@ -73,13 +73,17 @@ _PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 """An entry of `warnings.filters`."""
 
 
-def decode_image(record: ImageRecord, *, short_side: int, long_side: int) -> DecodedImage:
+def decode_image(
+    record: ImageRecord, *, short_side: int, long_side: int, max_short_side: int | None = None
+) -> DecodedImage:
     """Read one image and resize it for the model (bilinear, antialiased when shrinking).
 
     Args:
         record: The image.
         short_side: What the resized image's shorter side becomes, see `resized_size`.
         long_side: What its longer side must not exceed.
+        max_short_side: An image with a longer shorter side is first shrunk to it, without
+            antialiasing, and then counts as the original; None shrinks none.
 
     Raises:
         ImageError: The file is missing, unreadable, broken, no image, or has more than
@@ -91,6 +95,9 @@ def decode_image(record: ImageRecord, *, short_side: int, long_side: int) -> Dec
     try:
         image = _read_rgb(record.path)
         pixels_HW3 = _to_array(image)
+        if max_short_side is not None and max_short_side < min(image.size):
+            pixels_HW3 = bilinear(pixels_HW3, shrunk_size(pixels_HW3.shape[:2], max_short_side))
+            image = Image.fromarray(pixels_HW3)
         size = (image.height, image.width)
         height, width = resized_size(size, short_side=short_side, long_side=long_side)
         resized_HW3 = _to_array(image.resize((width, height), Image.Resampling.BILINEAR))

@@ -92,6 +92,7 @@ alpha = 0.125
 beta = 0.375
 limit = 10
 shard = "1/2"
+max-short-side = 512
 dry-run = true
 overwrite = true
 fail-fast = true
@@ -119,6 +120,7 @@ EVERY_SETTING = SegmentConfig(
     beta=0.375,
     limit=10,
     shard=Shard(index=1, count=2),
+    max_short_side=512,
     dry_run=True,
     overwrite=True,
     fail_fast=True,

@@ -5,13 +5,15 @@ import shutil
 import signal
 import time
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from odise_cli.cli.app import main
 from odise_cli.writers.layout import LOCK
 from odise_cli.writers.lock import exclusive_lock
 from tests.commands.truths import write_dataset
-from tests.data.datasets.trees import categories_of, write_panoptic, write_photo
+from tests.data.datasets.trees import categories_of, save, write_panoptic, write_photo
 from tests.runs import read_json, segment, start_odise
 from tests.writers.fakes import files_of
 
@@ -105,6 +107,26 @@ def test_without_the_images_no_model_can_run(tmp_path, capsys):
     err = capsys.readouterr().err
     assert "4 of 4 images of coco-panoptic are not there, such as 000000000001.jpg, 0" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_what_the_protocol_shrinks_is_shrunk_before_the_model_sees_it(flags, tmp_path):
+    root = tmp_path / "ADE20K_2021_17_01/images/ADE/validation"
+    rng = np.random.default_rng(0)
+    save(root / "a/ADE_val_1.jpg", rng.integers(0, 256, (520, 600, 3), np.uint8))
+    save(root / "a/ADE_val_1_seg.png", np.zeros((520, 600, 3), np.uint8))
+    dataset = ["--dataset", "ade20k-full", "--data", tmp_path]
+    assert evaluate(*dataset, *flags, "--out", tmp_path / "out") == 0
+    # 600 / 520 · 512 = 590.8
+    png = "semantic/a/ADE_val_1.png"
+    with Image.open(tmp_path / "out/predictions" / png) as image:
+        assert image.size == (591, 512)
+    argv = [root, "--vocab", "ade847", "--write", "semantic", "--max-short-side", 512, *flags]
+    assert segment(*argv, "--out", tmp_path / "preds") == 0
+    assert (tmp_path / "out/predictions" / png).read_bytes() == (
+        tmp_path / "preds" / png
+    ).read_bytes()
+    shrunk = read_json(tmp_path / "out/report.json")["protocol"]["scored_at"]
+    assert shrunk == "a short side of at most 512, to which images and labels were shrunk"
 
 
 def test_a_part_of_the_dataset(coco, flags, done, tmp_path):

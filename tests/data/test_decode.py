@@ -10,7 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from odise_cli.structures import DecodedImage
+from odise_cli.data.decode import decode_image
+from odise_cli.data.geometry import bilinear
+from odise_cli.structures import DecodedImage, ImageRecord
 from tests.data.images import noise
 
 Decode = Callable[[Path], DecodedImage]
@@ -318,3 +320,17 @@ def test_what_pillow_warns_about_is_kept_quiet(tmp_path: Path, decode: Decode) -
         decode(tmp_path / "x.png")
         warnings.warn("of others", UserWarning, stacklevel=1)
     assert [str(warning.message) for warning in caught] == ["of others"]
+
+
+def test_an_image_may_be_shrunk_before_it_counts(
+    tmp_path: Path, make_record: Callable[[Path], ImageRecord]
+) -> None:
+    pixels = noise(100, 150)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    record = make_record(tmp_path / "x.png")
+    shrunk = decode_image(record, short_side=32, long_side=48, max_short_side=50)
+    np.testing.assert_array_equal(shrunk.pixels_HW3, bilinear(pixels, (50, 75)))
+    again = Image.fromarray(shrunk.pixels_HW3).resize((48, 32), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(shrunk.resized_HW3, np.asarray(again))
+    small = decode_image(record, short_side=32, long_side=48, max_short_side=100)
+    np.testing.assert_array_equal(small.pixels_HW3, pixels)

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odise_cli.data.geometry import nearest, padded_size, resized_size, shrunk_size
+from odise_cli.data.geometry import bilinear, nearest, padded_size, resized_size, shrunk_size
 
 SIDES = st.integers(min_value=1, max_value=20_000)
 
@@ -87,3 +88,19 @@ def test_the_nearest_value_is_the_one_at_or_before_the_place():
     assert nearest(map_HW, (2, 3)).dtype == np.uint16
     channels_HW3 = np.stack([map_HW, map_HW + 100], axis=2)
     assert nearest(channels_HW3, (1, 2)).tolist() == [[[0, 100], [2, 102]]]
+
+
+def test_a_pixel_is_mixed_of_four_by_hand():
+    pixels_HW3 = np.array([[0, 100, 200, 50], [10, 20, 30, 40]], np.uint8)[..., None].repeat(3, 2)
+    # Columns 0.5 and 2.5 of row 0.5: (0 + 100 + 10 + 20) / 4 = 32.5, (200 + 50 + 30 + 40) / 4 = 80.
+    assert bilinear(pixels_HW3, (1, 2))[..., 0].tolist() == [[33, 80]]
+
+
+@pytest.mark.parametrize("size", [(512, 769), (7, 3), (40, 61)])
+def test_bilinear_is_pytorch_s_without_antialiasing(size):
+    pixels_HW3 = np.random.default_rng(0).integers(0, 256, (60, 91, 3), np.uint8)
+    images = torch.from_numpy(pixels_HW3).permute(2, 0, 1)[None].float()
+    expected = torch.nn.functional.interpolate(images, size, mode="bilinear", align_corners=False)
+    found = bilinear(pixels_HW3, size)
+    assert found.dtype == np.uint8
+    assert np.abs(found - expected[0].permute(1, 2, 0).numpy()).max() < 0.51
