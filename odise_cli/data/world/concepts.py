@@ -18,6 +18,8 @@ class Concept:
     """Whether head training labels it; what is unseen is absent from its scenes altogether."""
     colors: tuple[str, ...] = ()
     """Colours that it comes in; empty if its colour goes without saying."""
+    has_patterns: bool = True
+    """Whether it may be striped, dotted or checkered; what has no colours never is."""
     plural: str = ""
     """Defaults to the name and an s."""
 
@@ -79,8 +81,14 @@ THINGS = (
         name="duck", synonyms=("duckling",), is_seen=False, colors=("yellow", "white", "brown")
     ),
     Concept(name="fish", synonyms=("goldfish",), plural="fish", colors=_BRIGHT),
-    Concept(name="flower", synonyms=("blossom", "daisy"), colors=_BRIGHT),
-    Concept(name="mushroom", synonyms=("toadstool",), is_seen=False, colors=("red", "brown")),
+    Concept(name="flower", synonyms=("blossom", "daisy"), colors=_BRIGHT, has_patterns=False),
+    Concept(
+        name="mushroom",
+        synonyms=("toadstool",),
+        is_seen=False,
+        colors=("red", "brown"),
+        has_patterns=False,
+    ),
     Concept(name="balloon", synonyms=("hot-air balloon",), colors=_BRIGHT),
     Concept(
         name="airplane", synonyms=("plane", "aircraft"), colors=("white", "gray", "red", "blue")
@@ -88,23 +96,41 @@ THINGS = (
     Concept(name="tent", synonyms=("canvas shelter",), is_seen=False, colors=_BRIGHT),
     Concept(name="umbrella", synonyms=("parasol", "sunshade"), colors=_BRIGHT),
     Concept(
-        name="lighthouse", synonyms=("beacon tower",), colors=("red", "blue", "black", "green")
+        name="lighthouse",
+        synonyms=("beacon tower",),
+        colors=("red", "blue", "black", "green"),
+        has_patterns=False,
     ),
     Concept(name="rock", synonyms=("boulder", "stone")),
     Concept(name="cactus", synonyms=("succulent",), plural="cacti"),
     Concept(
-        name="bench", synonyms=("park seat",), plural="benches", colors=("brown", "green", "gray")
+        name="bench",
+        synonyms=("park seat",),
+        plural="benches",
+        colors=("brown", "green", "gray"),
+        has_patterns=False,
     ),
     Concept(name="ball", synonyms=("sphere",), colors=_ANY),
     Concept(name="lamp", synonyms=("light", "lantern"), colors=_WARES),
-    Concept(name="table", synonyms=("desk",), colors=("brown", "white", "black", "gray")),
+    Concept(
+        name="table",
+        synonyms=("desk",),
+        colors=("brown", "white", "black", "gray"),
+        has_patterns=False,
+    ),
     Concept(name="chair", synonyms=("stool",), is_seen=False, colors=_WARES),
     Concept(name="vase", synonyms=("jar", "pot"), colors=_WARES),
     Concept(name="book", synonyms=("novel", "volume"), is_seen=False, colors=_WARES),
-    Concept(name="clock", synonyms=("timepiece",), colors=_WARES),
+    Concept(name="clock", synonyms=("timepiece",), colors=_WARES, has_patterns=False),
     Concept(name="cup", synonyms=("mug", "teacup"), colors=_WARES),
     Concept(name="box", synonyms=("parcel", "package"), plural="boxes", colors=("brown", *_WARES)),
-    Concept(name="bottle", synonyms=("flask",), is_seen=False, colors=("green", "brown", "blue")),
+    Concept(
+        name="bottle",
+        synonyms=("flask",),
+        is_seen=False,
+        colors=("green", "brown", "blue"),
+        has_patterns=False,
+    ),
     Concept(name="window", synonyms=("glazed opening",)),
 )
 STUFF = (

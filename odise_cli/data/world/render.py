@@ -107,11 +107,12 @@ def _finish(
 
 
 def _segment(number: int, owner: Region | Item, area_px: int) -> SceneSegment:
+    shows_pattern = bool(owner.color_name) and owner.concept.has_patterns
     return SceneSegment(
         number=number,
         concept=owner.concept,
         color_name=owner.color_name,
-        pattern=owner.look.pattern if isinstance(owner, Item) and owner.color_name else "plain",
+        pattern=owner.look.pattern if isinstance(owner, Item) and shows_pattern else "plain",
         area_px=area_px,
     )
 

@@ -9,9 +9,6 @@ from odise_cli.data.world.scenes import _KINDS, plan_scene
 from odise_cli.data.world.textures import _PAINTERS as _TEXTURES
 from tests.data.world.alone import BACKGROUND, THING, picture, plan, region, thing
 
-_BARE = ("flower", "mushroom", "lighthouse", "bench", "table", "clock", "bottle")
-"""Things whose pattern is not drawn, though captions may speak of it."""
-
 
 def scene(number: int, size: tuple[int, int]) -> Scene:
     rng = np.random.default_rng([12, number])
@@ -157,16 +154,7 @@ def test_the_side_towards_the_light_is_lighter(light):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(
-            concept.name,
-            marks=pytest.mark.xfail(reason="its pattern is said and not drawn")
-            if concept.name in _BARE
-            else (),
-        )
-        for concept in THINGS
-        if concept.colors
-    ],
+    [concept.name for concept in THINGS if concept.colors and concept.has_patterns],
 )
 def test_a_pattern_that_captions_may_speak_of_is_drawn(name):
     plain = picture(plan(thing(name)))
@@ -178,6 +166,16 @@ def test_a_pattern_that_captions_may_speak_of_is_drawn(name):
         # Smoothed edges reach half a pixel into the background.
         assert marked[plain.numbers_HW == BACKGROUND].mean() < 0.01
         assert marked[plain.numbers_HW == THING].mean() > 0.08
+
+
+@pytest.mark.parametrize(
+    "name", [concept.name for concept in THINGS if not (concept.colors and concept.has_patterns)]
+)
+def test_a_pattern_that_is_not_drawn_is_not_said(name):
+    plain = picture(plan(thing(name)))
+    striped = picture(plan(thing(name, pattern="striped")))
+    assert np.array_equal(striped.image_HW3, plain.image_HW3)
+    assert striped.segments[1].pattern == "plain"
 
 
 def test_what_has_no_color_has_no_pattern():
