@@ -65,9 +65,14 @@ def find_picture_parts(config: TrainConfig) -> PictureParts:
             "model: 'new' has no latents and no captions to learn from. Expected the model folder "
             "of a run of task autoencoder. Add --set model=RUN."
         )
+    if recipe.model == NEW and recipe.freeze_text:
+        raise UsageError(
+            "freeze_text: the text tower of 'new' has learned no word. Expected the model folder "
+            "of a run of task clip. Add --set model=RUN."
+        )
     source = None
     if recipe.model != NEW:
-        source = find_model(recipe.model, weights=None, has_head=False)
+        source = find_model(recipe.model, weights=None, has_head=recipe.freeze_text)
     return PictureParts(source=source, num_images=recipe.data.num_scenes)
 
 
@@ -95,7 +100,8 @@ def build_picture_task(
         model, clip_config = new_tiny(image_size=size, seed=recipe.seed), tiny_clip_config(size)
     else:
         assert parts.source.files is not None
-        model = parts.source.load(offline=config.offline, seed=_NOISE, has_head=False)
+        has_head = recipe.freeze_text
+        model = parts.source.load(offline=config.offline, seed=_NOISE, has_head=has_head)
         clip_config = read_clip_config(Path(parts.source.files.clip))
     pictures = draw_pictures(
         recipe.data.num_scenes,

@@ -157,6 +157,9 @@ class Recipe:
     """Start from a head of seeded random numbers instead of the model's own."""
     freeze_captioner: bool = False
     """Leave the implicit captioner as it is."""
+    freeze_text: bool = False
+    """Of `clip`: leave the text tower as it is. A head that knows its embeddings stays valid, and
+    is kept."""
     steps: int = 1000
     """Updates of the weights."""
     batch_size: int = 64
@@ -198,6 +201,11 @@ class Recipe:
         if self.images_per_pass is not None:
             check_least("images_per_pass", self.images_per_pass, 1)
         check_least("seed", self.seed, 0)
+        if self.freeze_text and self.task != "clip":
+            raise UsageError(
+                f"freeze_text: means nothing to task {self.task!r}. "
+                "Expected task 'clip'. Remove it."
+            )
         if self.cache_features and (self.data.augment or not self.freeze_captioner):
             raise UsageError(
                 "cache_features: the features of an image change from step to step here. "

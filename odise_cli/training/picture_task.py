@@ -56,7 +56,7 @@ def make_picture_task(
     size = recipe.data.crop_size
     if recipe.task == "clip" and model.clip.image_size != size:
         model.clip, clip_config = resized_clip(model.clip, clip_config, size)
-    objective, part = _objective(recipe.task, model)
+    objective, part = _objective(recipe, model)
     return Task(
         objective=objective,
         open_batches=_batches(recipe, model, pictures, stream, images_per_pass),
@@ -95,12 +95,15 @@ def _batches(
     )
 
 
-def _objective(task: str, model: Odise) -> tuple[nn.Module, nn.Module]:
+def _objective(recipe: Recipe, model: Odise) -> tuple[nn.Module, nn.Module]:
     """What is minimised, and the part of the model that learns."""
     diffusion = model.diffusion
-    if task == "clip":
-        return ContrastiveObjective(model.clip.requires_grad_(True)), model.clip
-    if task == "autoencoder":
+    if recipe.task == "clip":
+        model.clip.requires_grad_(not recipe.freeze_text)
+        model.clip.model.visual.requires_grad_(True)
+        model.clip.model.logit_scale.requires_grad_(True)
+        return ContrastiveObjective(model.clip), model.clip
+    if recipe.task == "autoencoder":
         return AutoencoderObjective(diffusion.vae.requires_grad_(True)), diffusion.vae
     unet = diffusion.unet.requires_grad_(True)
     return DenoisingObjective(unet, diffusion.vae, model.clip), unet

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from odise_cli.cli.app import main
+from odise_cli.hub import BUNDLED_FOLDER
 from odise_cli.model.checkpoint import load_model, read_model_folder
 
 CLIP = "clip/open_clip_model.safetensors"
@@ -84,6 +85,17 @@ def test_a_head_is_trained_on_top_and_segments(runs: Path, tmp_path: Path):
     assert main([*argv, "--out", str(tmp_path / "preds"), "--quiet"]) == 0
 
 
+def test_a_frozen_text_tower_keeps_words_and_head(tmp_path: Path):
+    assert train("tiny_world_9_clip", tmp_path / "out", "model=tiny", "steps=1") == 0
+    before = load_model(read_model_folder(BUNDLED_FOLDER)).state_dict()
+    after = load_model(read_model_folder(tmp_path / "out")).state_dict()
+    changed = {name for name in before if not torch.equal(before[name].float(), after[name])}
+    assert "clip.model.visual.conv1.weight" in changed
+    assert {name for name in changed if not name.startswith("clip.model.visual.")} <= {
+        "clip.model.logit_scale"
+    }
+
+
 def test_stopped_and_resumed_is_as_never_stopped(runs: Path, tmp_path: Path):
     settings = [f"model={runs / '4'}", "steps=2", "checkpoint_every=1"]
     whole, halves = tmp_path / "whole", tmp_path / "halves"
@@ -116,6 +128,7 @@ def test_parts_are_no_larger_than_scenes(
         ("tiny_world_3_diffusion", ["model=new"], "model: 'new' has no latents and no captions"),
         ("tiny_world_1_clip", ["data.dataset=coco"], "data.dataset: 'coco' has no task 'clip'"),
         ("tiny_world_1_clip", ["validation.every=5"], "validation.every: 5 means nothing to task"),
+        ("tiny_world_9_clip", ["model=new"], "freeze_text: the text tower of 'new' has learned no"),
         ("tiny_world_5_clip", ["model=nowhere"], "--model: 'nowhere' is neither a model nor a"),
         ("tiny_world_5_clip", ["data.part_sides=[0]"], "data.part_sides: 0 is too small"),
     ],
