@@ -20,6 +20,7 @@ from torch import Tensor
 from odise_cli import postprocess
 from odise_cli.errors import TryAgainError
 from odise_cli.host_memory import give_back_memory, keep_freed_memory
+from odise_cli.mask_grid import MaskGrid
 from odise_cli.model.classifier import TextEmbeddings
 from odise_cli.model.cpu_kernels import CpuKernels, can_use_cpu_kernels
 from odise_cli.model.odise import MaskPredictions, Odise
@@ -293,7 +294,7 @@ def _postprocess(
     options: SegmentOptions,
 ) -> Segmentation:
     scores_QK = prediction.class_scores_QK.float()
-    grid = postprocess.MaskGrid(
+    grid = MaskGrid(
         logits_QHW=prediction.mask_logits_QHW.float(),
         canvas_size=prediction.canvas_size,
         image_size=prediction.image_size,

@@ -8,10 +8,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn import functional as F
 
-from odise_cli import postprocess
-from odise_cli.postprocess import MaskGrid, instances, panoptic, semantic
+from odise_cli import mask_grid, postprocess
+from odise_cli.mask_grid import MaskGrid
+from odise_cli.postprocess import (
+    first_of_largest,
+    instances,
+    pack_bits,
+    pack_bits_on_device,
+    panoptic,
+    semantic,
+)
+from tests.masks import grid_of, whole
 
 SEEDS = st.integers(0, 2**32 - 1)
 NO_OBJECT = 4
@@ -19,15 +27,8 @@ NO_OBJECT = 4
 THINGS = np.array([True, False, True, False])
 
 
-def grid_of(logits_QHW: Tensor) -> MaskGrid:
-    """Masks that are at output size already."""
-    height, width = logits_QHW.shape[1:]
-    size = (height, width)
-    return MaskGrid(logits_QHW=logits_QHW, canvas_size=size, image_size=size, output_size=size)
-
-
 def drawn(
-    seed: int, *, queries: int = 6, size: tuple[int, int] = (9, 11)
+    seed: int, *, queries: int = 6, size: tuple[int, int] = (19, 21)
 ) -> tuple[Tensor, MaskGrid]:
     """Random class scores [Q, 5] and a grid that really resizes."""
     generator = torch.Generator().manual_seed(seed)
@@ -37,61 +38,30 @@ def drawn(
     return scores.log_softmax(-1), grid
 
 
-@pytest.fixture(params=[64 * 2**20, 1], ids=["one_strip", "row_by_row"])
-def strips(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postprocess, "_STRIP_BYTES", request.param)
+@pytest.fixture(params=[128, 8], ids=["one_tile", "many_tiles"])
+def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mask_grid, "_TILE_SIDE_PX", request.param)
+    monkeypatch.setattr(postprocess, "_VOTE_BYTES", request.param)
 
 
-# --- resizing -----------------------------------------------------------------------------------
-
-SIDES = st.integers(1, 40)
+# --- helpers ------------------------------------------------------------------------------------
 
 
-@given(SIDES, SIDES, SIDES, SIDES, SIDES, SIDES, st.data())
-def test_rows_are_two_bilinear_resizes(
-    in_height: int,
-    in_width: int,
-    image_height: int,
-    image_width: int,
-    out_height: int,
-    out_width: int,
-    data: st.DataObject,
-) -> None:
-    canvas = (
-        image_height + data.draw(st.integers(0, 9)),
-        image_width + data.draw(st.integers(0, 9)),
-    )
-    top = data.draw(st.integers(0, out_height - 1))
-    bottom = data.draw(st.integers(top + 1, out_height))
-    logits = torch.randn(2, in_height, in_width, generator=torch.Generator().manual_seed(0))
-    grid = MaskGrid(
-        logits_QHW=logits,
-        canvas_size=canvas,
-        image_size=(image_height, image_width),
-        output_size=(out_height, out_width),
-    )
-    whole = F.interpolate(logits[None], canvas, mode="bilinear", align_corners=False)
-    image = whole[..., :image_height, :image_width]
-    expected = F.interpolate(image, (out_height, out_width), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(
-        grid.rows(top, bottom), expected[0, :, top:bottom], atol=1e-4, rtol=0
-    )
+@pytest.mark.parametrize("count", [1, 2, 254, 255, 256, 600])
+def test_first_of_largest_is_argmax(count: int) -> None:
+    # Few different values, so that many are equal.
+    generator = torch.Generator().manual_seed(count)
+    votes = torch.randint(0, 4 if count < 9 else count // 4, (count, 5, 33), generator=generator)
+    expected = votes.numpy().argmax(axis=0)
+    np.testing.assert_array_equal(first_of_largest(votes.float()).numpy(), expected)
 
 
-def test_strips_cover_the_output_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    grid = grid_of(torch.zeros(1, 10, 7))
-    # Seven pixels a row at 4 bytes: three rows fit into 100 bytes.
-    monkeypatch.setattr(postprocess, "_STRIP_BYTES", 100)
-    assert list(grid.strips(4)) == [(0, 3), (3, 6), (6, 9), (9, 10)]
-    # A strip has at least one row.
-    assert list(grid.strips(10**6)) == [(i, i + 1) for i in range(10)]
-
-
-def test_select_keeps_the_sizes() -> None:
-    _, grid = drawn(0)
-    some = grid.select(torch.tensor([3, 1]))
-    assert torch.equal(some.logits_QHW, grid.logits_QHW[[3, 1]])
-    assert (some.canvas_size, some.image_size, some.output_size) == ((20, 24), (17, 22), (9, 11))
+@pytest.mark.parametrize("count", [8, 13, 1])
+def test_bits_are_packed_as_numpy_does(count: int) -> None:
+    bits = torch.rand(3, count, generator=torch.Generator().manual_seed(count)) > 0.5
+    expected = np.packbits(bits.numpy(), axis=1)
+    np.testing.assert_array_equal(pack_bits(bits).numpy(), expected)
+    np.testing.assert_array_equal(pack_bits_on_device(bits).numpy(), expected)
 
 
 # --- panoptic -----------------------------------------------------------------------------------
@@ -102,7 +72,7 @@ def naive_panoptic(
 ) -> tuple[np.ndarray, list[tuple[int, int, float]]]:
     """Pixel by pixel and query by query; segments as (id, category, score)."""
     height, width = grid.output_size
-    masks = grid.rows(0, height).sigmoid()
+    masks = grid.window(whole(grid)).sigmoid()
     probabilities = scores.softmax(-1)
     kept = []
     for q in range(len(scores)):
@@ -137,7 +107,7 @@ def naive_panoptic(
     return ids, segments
 
 
-@pytest.mark.usefixtures("strips")
+@pytest.mark.usefixtures("tiles")
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize(
     ("object_threshold", "overlap", "unknown"), [(0.0, 0.8, 0.0), (0.0, 0.2, 0.0), (0.5, 0.1, 0.8)]
@@ -266,15 +236,15 @@ def test_masks_that_cover_nothing() -> None:
 # --- semantic -----------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("strips")
+@pytest.mark.usefixtures("tiles")
 @pytest.mark.parametrize("seed", range(6))
 def test_semantic_is_the_naive_loop(seed: int) -> None:
     scores, grid = drawn(seed)
-    weights, masks = scores.softmax(-1).double(), grid.rows(0, 9).sigmoid().double()
+    weights, masks = scores.softmax(-1).double(), grid.window(whole(grid)).sigmoid().double()
     labels = semantic(scores, grid)
     assert labels.dtype == np.uint16
-    for y in range(9):
-        for x in range(11):
+    for y in range(19):
+        for x in range(21):
             votes = [
                 sum(float(weights[q, k] * masks[q, y, x]) for q in range(6))
                 for k in range(NO_OBJECT)
@@ -292,12 +262,12 @@ def test_semantic_with_20_000_categories() -> None:
 # --- instances ----------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("strips")
+@pytest.mark.usefixtures("tiles")
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("num_instances", [1, 7, 24, 100])
 def test_instances_are_the_naive_loop(seed: int, num_instances: int) -> None:
     scores, grid = drawn(seed)
-    probabilities, logits = scores.softmax(-1), grid.rows(0, 9)
+    probabilities, logits = scores.softmax(-1), grid.window(whole(grid))
     pairs = [(float(probabilities[q, k]), q, k) for q in range(6) for k in range(NO_OBJECT)]
     expected = []
     for probability, q, k in sorted(pairs, reverse=True)[:num_instances]:
@@ -311,7 +281,7 @@ def test_instances_are_the_naive_loop(seed: int, num_instances: int) -> None:
     np.testing.assert_allclose(found.scores, [score for score, *_ in expected], rtol=1e-4)
     assert found.categories.tolist() == [category for _, category, _ in expected]
     for i, (_, _, mask) in enumerate(expected):
-        np.testing.assert_array_equal(found.mask(i, (9, 11)), mask)
+        np.testing.assert_array_equal(found.mask(i, (19, 21)), mask)
 
 
 def test_stuff_is_dropped_after_the_best_were_taken() -> None:
@@ -364,7 +334,8 @@ import re
 from pathlib import Path
 import numpy as np
 import torch
-from odise_cli.postprocess import MaskGrid, instances, panoptic, semantic
+from odise_cli.mask_grid import MaskGrid
+from odise_cli.postprocess import instances, panoptic, semantic
 
 def peak_kib():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from odise_cli import postprocess
+from odise_cli.mask_grid import MaskGrid
 from odise_cli.model.odise import pad_to_canvas
 from odise_cli.structures import Segment
 from tests.golden import drawn
+from tests.masks import whole
 from tests.model.golden_trace import to_tensor, trace_classes, trace_clip, trace_crops, trace_masks
 
 OVERLAP_THRESHOLD = 0.2
@@ -36,7 +38,7 @@ def trace(supervision: drawn.Supervision) -> Traced:
     classes = trace_classes(model, outputs, clip["clip/mask_pred_open_logits"], text)
     scores = classes["mask_cls"]
     canvas = pad_to_canvas(image).shape
-    grid = postprocess.MaskGrid(
+    grid = MaskGrid(
         logits_QHW=outputs.mask_logits[-1][0],
         canvas_size=(canvas[1], canvas[2]),
         image_size=drawn.IMAGE_SIZE,
@@ -48,7 +50,7 @@ def trace(supervision: drawn.Supervision) -> Traced:
     found = postprocess.instances(scores, grid, drawn.THINGS, num_instances=NUM_INSTANCES)
     labels = postprocess.semantic(scores, grid)
     maps = {
-        "mask_pred_full": grid.rows(0, drawn.OUTPUT_SIZE[0]),
+        "mask_pred_full": grid.window(whole(grid)),
         "panoptic": torch.from_numpy(ids.astype(np.uint8)),
         "semantic": torch.from_numpy(labels.astype(np.uint8)),
     }

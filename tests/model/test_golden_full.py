@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from odise_cli import postprocess
+from odise_cli.mask_grid import MaskGrid
 from odise_cli.model.checkpoint import load_head, load_model, read_model_folder
 from odise_cli.model.config import ModelConfig
 from odise_cli.model.cpu_kernels import CpuKernels
 from odise_cli.model.odise import Odise
+from tests.masks import whole
 from tests.model.golden import (
     BITS,
     FUSION,
@@ -62,7 +64,7 @@ class Run:
     """Everything that one model made of the image."""
 
     stages: dict[str, Tensor]
-    grid: postprocess.MaskGrid
+    grid: MaskGrid
     reference: GoldenTensors
     final: dict[str, np.ndarray]
 
@@ -93,7 +95,7 @@ def run_both(golden: Golden, model: Odise) -> dict[str, Run]:
         classes = trace_classes(model, outputs, clip["clip/mask_pred_open_logits"], text)
         found[supervision] = Run(
             stages=stages | masks | clip | classes,
-            grid=postprocess.MaskGrid(
+            grid=MaskGrid(
                 logits_QHW=outputs.mask_logits[-1][0],
                 canvas_size=(512, 512),
                 image_size=(512, 512),
@@ -141,7 +143,7 @@ def test_masks_of_bits(run: Run, check: Check) -> None:
 
 
 def test_mask_logits_at_output_size(run: Run, check: Check) -> None:
-    ours = {"mask_pred_full": run.grid.rows(0, 512)}
+    ours = {"mask_pred_full": run.grid.window(whole(run.grid))}
     check(run.reference.errors(ours, ours), SMOOTH)
 
 

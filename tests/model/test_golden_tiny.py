@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from odise_cli import postprocess
+from odise_cli.mask_grid import MaskGrid
 from odise_cli.model.classifier import TextEmbeddings
 from odise_cli.model.mask_generator import MaskOutputs
 from odise_cli.model.odise import Odise, pad_to_canvas
+from tests.masks import whole
 from tests.model.golden import BITS, CASES, SMOOTH, THRESHOLDED, Check, Golden, GoldenTensors
 from tests.model.golden_trace import to_tensor, trace_classes, trace_clip, trace_crops, trace_masks
 
@@ -139,7 +141,7 @@ class Scored:
     stages: dict[str, Tensor]
     reference: GoldenTensors
     text: TextEmbeddings
-    grid: postprocess.MaskGrid
+    grid: MaskGrid
     final: dict[str, np.ndarray]
     segments: dict[str, list[dict[str, object]]]
 
@@ -170,7 +172,7 @@ def scored(
         stages=stages,
         reference=golden.tensors(supervision, run.case),
         text=text,
-        grid=postprocess.MaskGrid(
+        grid=MaskGrid(
             logits_QHW=run.outputs.mask_logits[-1][0],
             canvas_size=(canvas[1], canvas[2]),
             image_size=image_size,
@@ -204,7 +206,7 @@ def test_classify_is_the_traced_stages(run: Run, scored: Scored) -> None:
 
 
 def test_mask_logits_at_output_size(run: Run, scored: Scored, check: Check) -> None:
-    ours = {"mask_pred_full": scored.grid.rows(0, scored.grid.output_size[0])}
+    ours = {"mask_pred_full": scored.grid.window(whole(scored.grid))}
     check(run.reference.errors(ours, ours), SMOOTH)
 
 
@@ -231,7 +233,7 @@ def test_semantic_map(scored: Scored, check: Check) -> None:
 
 def test_semantic_votes(scored: Scored, check: Check) -> None:
     weights = scored.stages["mask_cls"].softmax(-1)[:, :-1]
-    masks = scored.grid.rows(0, scored.grid.output_size[0]).sigmoid()
+    masks = scored.grid.window(whole(scored.grid)).sigmoid()
     ours = {"sem_seg": torch.einsum("qk,qhw->khw", weights, masks)}
     check(scored.reference.errors(ours, ours), THRESHOLDED)
 

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from odise_cli import postprocess
+from odise_cli.mask_grid import MaskGrid
 from odise_cli.model.classifier import TextEmbeddings, cosine_logits, fuse, max_over_words
 from odise_cli.model.clip import resize_bicubic
 from odise_cli.model.diffusion_features import noise_schedule
 from odise_cli.model.feature_pyramid import crop_boxes
 from odise_cli.model.mask_generator import MaskOutputs
 from odise_cli.model.odise import Odise
+from tests.masks import whole
 from tests.model.golden import (
     BITS,
     SMOOTH,
@@ -262,20 +264,20 @@ def test_fusion(golden: Golden, label_model: Odise, check: Check, supervision: s
 
 
 def test_two_resizes_of_masks(golden: Golden, check: Check) -> None:
-    grid = postprocess.MaskGrid(
+    grid = MaskGrid(
         logits_QHW=golden.unit_input("post_low")[0],
         canvas_size=(160, 208),
         image_size=(150, 200),
         output_size=(75, 100),
     )
-    check(errors(golden, {"post/resized": grid.rows(0, 75)}), SMOOTH)
+    check(errors(golden, {"post/resized": grid.window(whole(grid))}), SMOOTH)
 
 
 @pytest.fixture(params=["A", "B"])
 def post(request: pytest.FixtureRequest, golden: Golden) -> tuple[str, Tensor, Any, np.ndarray]:
     stored = golden.unit_tensors
     size = (96, 128)
-    grid = postprocess.MaskGrid(
+    grid = MaskGrid(
         logits_QHW=stored[f"post{request.param}/mask_pred"],
         canvas_size=size,
         image_size=size,
@@ -285,7 +287,7 @@ def post(request: pytest.FixtureRequest, golden: Golden) -> tuple[str, Tensor, A
     return f"post{request.param}", stored[f"post{request.param}/mask_cls"], grid, things
 
 
-Post = tuple[str, Tensor, postprocess.MaskGrid, np.ndarray]
+Post = tuple[str, Tensor, MaskGrid, np.ndarray]
 
 
 @pytest.mark.parametrize("threshold", [0.8, 0.3])
