@@ -38,9 +38,10 @@ test: $(INSTALLED) ## All tests that need neither GPU nor network nor minutes
 test-gpu: $(INSTALLED) ## The tests that need a CUDA device
 	$(BIN)/pytest -m gpu
 
-bench: $(INSTALLED) ## Speed of the tiny model, by stage, and of the evaluator beside others
+bench: $(INSTALLED) ## Speed of the tiny model, the evaluator beside others, listing to merging
 	$(BIN)/python benchmarks/throughput.py --model tiny
 	$(BIN)/python benchmarks/evaluator.py
+	$(BIN)/python benchmarks/scale.py
 
 ablations: $(ABLATIONS:%=ablation-%) ## The paper's ablations in miniature; one: make ablation-NAME
 

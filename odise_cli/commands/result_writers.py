@@ -18,7 +18,9 @@ from odise_cli.writers.encoded import EncodedImage
 from odise_cli.writers.run_folder import RunFolder
 
 _NUM_THREADS = 2
-_MAX_IN_FLIGHT = 4
+_NUM_REMOTE_THREADS = 16
+"""An object store answers after tens of milliseconds, to any number of requests at once."""
+_IN_FLIGHT_PER_THREAD = 2
 _NUM_REPORTED_FAILURES = 5
 
 
@@ -79,7 +81,9 @@ class ResultWriters:
     def __init__(self, folder: RunFolder, tally: Tally) -> None:
         self._folder = folder
         self._tally = tally
-        self._threads = ThreadPoolExecutor(_NUM_THREADS, thread_name_prefix="write")
+        num_threads = _NUM_REMOTE_THREADS if folder.is_remote else _NUM_THREADS
+        self._max_in_flight = num_threads * _IN_FLIGHT_PER_THREAD
+        self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="write")
         self._in_flight: deque[Future[tuple[EncodedImage, float] | FailedImage]] = deque()
 
     def write(self, batch: LoadedBatch, results: Sequence[ImageResult | EncodedImage]) -> None:
@@ -95,7 +99,7 @@ class ResultWriters:
         for result in results:
             if _record(result).name in batch.pending:
                 self._in_flight.append(self._threads.submit(self._write_one, result))
-            while len(self._in_flight) > _MAX_IN_FLIGHT:
+            while len(self._in_flight) > self._max_in_flight:
                 self._settle_oldest()
 
     def _write_one(

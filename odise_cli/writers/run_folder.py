@@ -34,7 +34,7 @@ from odise_cli.writers.line_log import LineLog, lines_at
 from odise_cli.writers.manifest import Row, done_line, failed_line, json_line, load_rows
 from odise_cli.writers.run_json import RunJson, check_same_settings, read_run_json
 from odise_cli.writers.semantic import check_category_count, semantic_labels
-from odise_cli.writers.store import Store, copy, glance, open_store
+from odise_cli.writers.store import LocalStore, Store, copy, glance, open_store
 
 
 class RunFolder:
@@ -105,6 +105,11 @@ class RunFolder:
                 journal=journal,
                 resources=stack.pop_all(),
             )
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether its files go to an object store."""
+        return not isinstance(self._store, LocalStore)
 
     @property
     def known(self) -> dict[str, tuple[int, str]]:

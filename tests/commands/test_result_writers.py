@@ -8,6 +8,7 @@ import pytest
 from odise_cli.commands.result_writers import ResultWriters, Tally
 from odise_cli.data.loader import LoadedBatch
 from odise_cli.errors import ImageError, TryAgainError, UsageError
+from odise_cli.storage import Url
 from odise_cli.structures import FailedImage
 from tests.runs import read_lines
 from tests.writers.fakes import open_run, record, result, result_of
@@ -160,3 +161,19 @@ def test_no_thread_is_left(tmp_path):
         writers.write(batch_of(0), results_of(0))
         assert any(thread.name.startswith("write") for thread in threading.enumerate())
     assert not any(thread.name.startswith("write") for thread in threading.enumerate())
+
+
+def test_many_requests_to_an_object_store_are_on_their_way_at_once(bucket, monkeypatch):
+    together = threading.Barrier(8)
+    upload = type(bucket).pipe_file
+
+    def waiting_for_others(self, path, data, **options):
+        if "/panoptic/" in path:
+            together.wait(timeout=10)
+        return upload(self, path, data, **options)
+
+    monkeypatch.setattr(type(bucket), "pipe_file", waiting_for_others)
+    tally, _ = new_tally()
+    with open_run(Url("memory://bucket/preds"), outputs=("panoptic",)) as folder:
+        write(folder, tally, (batch_of(*range(8)), range(8)))
+    assert tally.num_done == 8
