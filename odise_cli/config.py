@@ -28,7 +28,9 @@ DATASETS = (
     "label-png",
 )
 """What `--dataset` accepts."""
-EXPORT_FORMATS = ("safetensors",)
+GRAPH_FORMATS = ("onnx", "pt2")
+"""Formats in which a model is a graph that computes."""
+EXPORT_FORMATS = (*GRAPH_FORMATS, "safetensors")
 """What `--format` accepts."""
 EXPORT_PRECISIONS = ("fp32", "fp16")
 """What weights can be written in."""
@@ -323,10 +325,25 @@ class ExportConfig:
     """A `report.json` of `odise evaluate` with the same weights, for the model card."""
     verify: bool = True
     """Run what was written, and compare its answers with the engine's."""
+    size: tuple[tuple[int, int], ...] = ()
+    """(height, width) of the canvases that graphs are made for; none is one that holds photographs
+    of 3:2 at the model's own size."""
 
     def __post_init__(self) -> None:
         _check_member("--format", (self.format,), EXPORT_FORMATS)
         _check_member("--precision", (self.precision,), EXPORT_PRECISIONS)
+        if self.size and self.format not in GRAPH_FORMATS:
+            raise UsageError(
+                f"--size: means nothing to --format {self.format}, which takes images of any "
+                f"size. Expected --format {' or '.join(GRAPH_FORMATS)}. Remove --size."
+            )
+        for height, width in self.size:
+            if min(height, width) < 64 or height % 64 or width % 64:
+                best = "x".join(str(max(64, -(-side // 64) * 64)) for side in (height, width))
+                raise UsageError(
+                    f"--size: {height}x{width} is no canvas. Expected height and width that are "
+                    f"multiples of 64. Try --size {best}."
+                )
 
 
 def _check_member(flag: str, values: Sequence[str], allowed: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ from odise_cli.host_memory import give_back_memory, keep_freed_memory
 from odise_cli.mask_grid import MaskGrid
 from odise_cli.model.classifier import TextEmbeddings
 from odise_cli.model.cpu_kernels import CpuKernels, can_use_cpu_kernels
+from odise_cli.model.network import Network
 from odise_cli.model.odise import MaskPredictions, Odise
 from odise_cli.placement import Placement
 from odise_cli.structures import DecodedImage, ImageResult, Segmentation
@@ -87,11 +88,12 @@ class Engine:
     """A model on a device.
 
     Args:
-        model: in fp32 on the CPU; moved, and not to be used elsewhere afterwards.
+        model: modules in fp32 on the CPU, which are moved, and not to be used elsewhere
+            afterwards; or exported graphs, which are where they were opened.
         placement: where and how it runs.
     """
 
-    def __init__(self, model: Odise, placement: Placement) -> None:
+    def __init__(self, model: Network, placement: Placement) -> None:
         self.device = placement.device
         self.precision = placement.precision
         self.num_batch_halvings = 0
@@ -100,19 +102,13 @@ class Engine:
             torch.set_num_threads(placement.num_threads)
         if self.device.type == "cpu":
             keep_freed_memory()
-            for module in (model.diffusion.unet.conv_in, model.pyramid, model.mask_generator):
-                module.register_forward_pre_hook(lambda *_: give_back_memory())
-            # Crop by crop the VAE is no slower here, and its activations are the memory's peak.
-            model.diffusion.vae_chunk = 1
-            model.crops_per_pass = _CPU_CROPS_PER_PASS
         elif self.device.type == "cuda" and placement.max_memory_bytes is not None:
             total = torch.cuda.get_device_properties(self.device).total_memory
             fraction = min(1.0, placement.max_memory_bytes / total)
             torch.cuda.set_per_process_memory_fraction(fraction, self.device)
-        self.model = model.to(self.device)
-        if self.device.type == "cuda":
-            # On a CPU it gains nothing and doubles the weights: they are mapped from their files.
-            self.model.diffusion.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model
+        if isinstance(model, Odise):
+            _move(model, self.device)
 
     def embed_vocabulary(
         self, vocabulary: Vocabulary, *, cache: TextEmbeddingCache, encoder: str
@@ -151,7 +147,7 @@ class Engine:
             for first in range(0, len(sentences), _SENTENCES_PER_PASS):
                 chunk = sentences[first : first + _SENTENCES_PER_PASS]
                 padding = [""] * (_SENTENCES_PER_PASS - len(chunk))
-                embeds_ND = self.model.clip.embed_words(chunk + padding)[: len(chunk)]
+                embeds_ND = self.model.embed_words(chunk + padding)[: len(chunk)]
                 embeds.append(embeds_ND.float().cpu().numpy())
             return np.concatenate(embeds)
 
@@ -159,7 +155,7 @@ class Engine:
             words,
             template=template,
             encoder=encoder,
-            dim=self.model.clip.embed_dim,
+            dim=self.model.embed_dim,
             compute=compute,
         )
 
@@ -269,10 +265,7 @@ class Engine:
         """
         tensors = [self._to_device(pixels_HW3) for pixels_HW3 in pixels]
         with self._arithmetic():
-            predictions: list[MaskPredictions] = self.model(
-                tensors, vocabulary.text, on_stage=on_stage
-            )
-        return predictions
+            return self.model(tensors, vocabulary.text, on_stage=on_stage)
 
     def _to_device(self, pixels_HW3: NDArray[np.uint8]) -> Tensor:
         """[3, H, W] in 0..1."""
@@ -285,6 +278,20 @@ class Engine:
         if self.device.type == "cpu" and can_use_cpu_kernels():
             return CpuKernels()
         return nullcontext()
+
+
+def _move(model: Odise, device: torch.device) -> None:
+    """Modules onto their device, in the form that suits it."""
+    if device.type == "cpu":
+        for module in (model.diffusion.unet.conv_in, model.pyramid, model.mask_generator):
+            module.register_forward_pre_hook(lambda *_: give_back_memory())
+        # Crop by crop the VAE is no slower here, and its activations are the memory's peak.
+        model.diffusion.vae_chunk = 1
+        model.crops_per_pass = _CPU_CROPS_PER_PASS
+    model.to(device)
+    if device.type == "cuda":
+        # On a CPU it gains nothing and doubles the weights: they are mapped from their files.
+        model.diffusion.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _postprocess(

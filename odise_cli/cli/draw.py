@@ -7,7 +7,6 @@ import typer
 from odise_cli.cli import options, summaries
 from odise_cli.cli.console import Console
 from odise_cli.config import DrawConfig
-from odise_cli.errors import UsageError
 
 _Scenes = Annotated[int, typer.Option("--scenes", metavar="N", help="How many scenes.")]
 _Size = Annotated[
@@ -47,7 +46,7 @@ def draw(
     config = DrawConfig(
         out=out,
         scenes=scenes,
-        size=_parsed_size(size),
+        size=options.parsed_size(size),
         seed=seed,
         close_up=close_up,
         only_seen=only_seen,
@@ -56,12 +55,3 @@ def draw(
         report = run_draw(config, on_progress=on_progress)
     console.result(report.to_json(), summaries.draw_report_text(report))
     return 0
-
-
-def _parsed_size(text: str) -> tuple[int, int]:
-    height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise UsageError(
-            f"--size: {text!r} is no size. Expected height x width. Try --size 512x512."
-        )
-    return int(height), int(width)

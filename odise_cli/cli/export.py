@@ -15,7 +15,7 @@ _Format = Annotated[
     typer.Option(
         "--format",
         metavar="FORMAT",
-        help=f"{', '.join(EXPORT_FORMATS)}: a model folder with all weights in it.",
+        help="onnx, pt2: graphs for onnxruntime or torch. safetensors: a folder of weights.",
         autocompletion=lambda: list(EXPORT_FORMATS),
         show_default=False,
     ),
@@ -25,8 +25,18 @@ _Precision = Annotated[
     typer.Option(
         "--precision",
         metavar="PRECISION",
-        help=f"Of the weights in the files: {', '.join(EXPORT_PRECISIONS)}.",
+        help=f"Of the weights in the files: {', '.join(EXPORT_PRECISIONS)}; graphs compute in it.",
         autocompletion=lambda: list(EXPORT_PRECISIONS),
+    ),
+]
+_Size = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--size",
+        metavar="HxW",
+        help="Canvas of a graph, multiples of 64; repeat it for more. Smaller images are padded, "
+        "larger ones shrunk. [default: the model's short side x 1.5 of it]",
+        show_default=False,
     ),
 ]
 _Report = Annotated[
@@ -54,6 +64,7 @@ def export(
     weights: options.Weights = ExportConfig.weights,
     offline: options.Offline = ExportConfig.offline,
     precision: _Precision = ExportConfig.precision,
+    size: _Size = None,
     report: _Report = ExportConfig.report,
     verify: _Verify = ExportConfig.verify,
     quiet: options.Quiet = False,
@@ -62,7 +73,7 @@ def export(
 ) -> int:
     """Write a model for deployment, and check that it still gives the same answers.
 
-    For example: odise export --model ./run --format safetensors --out ./my-model
+    For example: odise export --model ./run --format onnx --out ./graphs
     """
     console: Console = ctx.obj
     console.configure(is_quiet=quiet, is_json=json, log_format=log_format)
@@ -73,6 +84,7 @@ def export(
         weights=weights,
         offline=offline,
         precision=precision,
+        size=tuple(options.parsed_size(text) for text in size or ()),
         report=report,
         verify=verify,
     )

@@ -374,3 +374,17 @@ def split_commas(values: Iterable[str]) -> tuple[str, ...]:
     """The words of repeated comma lists, each once, in the order they were named."""
     words = (word.strip() for value in values for word in value.split(","))
     return tuple(dict.fromkeys(word for word in words if word))
+
+
+def parsed_size(text: str) -> tuple[int, int]:
+    """(height, width) of what `--size` says.
+
+    Raises:
+        UsageError: it says no size.
+    """
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise UsageError(
+            f"--size: {text!r} is no size. Expected height x width. Try --size 512x512."
+        )
+    return int(height), int(width)

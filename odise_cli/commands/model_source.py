@@ -6,7 +6,8 @@ Finding a model opens no weights, so that everything that is missing is said at 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from odise_cli.errors import MissingDataError
+from odise_cli.config import SegmentConfig
+from odise_cli.errors import MissingDataError, UsageError
 from odise_cli.hub import (
     BUNDLED_FOLDER,
     BUNDLED_MODEL,
@@ -15,8 +16,9 @@ from odise_cli.hub import (
     file_sha256,
     locate,
 )
-from odise_cli.model.checkpoint import ModelFiles, load_model, read_model_folder
+from odise_cli.model.checkpoint import CONFIG_FILE, ModelFiles, load_model, read_model_folder
 from odise_cli.model.config import PUBLISHED_CAPTION, PUBLISHED_LABEL, ModelConfig
+from odise_cli.model.graph_files import read_graph_folder
 from odise_cli.model.odise import Odise
 from odise_cli.vocabulary.loader import load_vocabulary
 
@@ -32,6 +34,8 @@ class ModelSource:
     files: ModelFiles
     notice: str
     """What users must be told once; may be empty."""
+    canvases: tuple[tuple[int, int], ...] = ()
+    """Sizes of which one has to hold an image; none is any."""
 
     def weights_sha256(self) -> dict[str, str]:
         """Hash of every local file of weights by the part that it is: the model's identity.
@@ -51,6 +55,10 @@ class ModelSource:
         if clip.is_dir():
             return "+".join(file_sha256(path) for path in sorted(clip.glob("*.safetensors")))
         return self.files.clip
+
+    def settled(self, config: SegmentConfig) -> SegmentConfig:
+        """The configuration, with all that the model itself decides: nothing."""
+        return config
 
     def load(self, *, offline: bool, seed: int, has_head: bool = True) -> Odise:
         """Load the model, on the CPU in fp32.
@@ -72,11 +80,11 @@ def _part_name(path: Path, files: ModelFiles) -> str:
     """What a file of weights is in its model, wherever the model lies and however it was named."""
     if path == files.head:
         return "head"
-    for part, place in (("clip", Path(files.clip)), ("diffusion", Path(files.diffusion))):
-        if path == place:
+    for part, root in (("clip", Path(files.clip)), ("diffusion", Path(files.diffusion))):
+        if path == root:
             return part
-        if path.is_relative_to(place):
-            return f"{part}/{path.relative_to(place).as_posix()}"
+        if path.is_relative_to(root):
+            return f"{part}/{path.relative_to(root).as_posix()}"
     return path.stem
 
 
@@ -91,6 +99,7 @@ def find_model(name: str, *, weights: Path | None, has_head: bool = True) -> Mod
     Raises:
         MissingDataError: if there is no such model, or files of it are missing.
         CheckpointError: if a model folder's configuration cannot be used.
+        UsageError: if the folder holds exported graphs, which only run.
     """
     if weights is not None and not weights.is_file():
         raise MissingDataError(
@@ -115,6 +124,11 @@ def find_model(name: str, *, weights: Path | None, has_head: bool = True) -> Mod
             f"--model: {name!r} is neither a model nor a folder. "
             f"Expected {', '.join([*PUBLISHED_MODELS, BUNDLED_MODEL])} or a model folder. "
             "`odise models list` shows what is here."
+        )
+    if (folder / CONFIG_FILE).is_file() and read_graph_folder(folder) is not None:
+        raise UsageError(
+            f"--model: {name} is an exported model, which only `odise segment` and `odise "
+            "evaluate` can run. Expected a model of weights. Use the one that it was made from."
         )
     files = read_model_folder(folder)
     if weights is not None:

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 import odise_cli
-from odise_cli.commands.model_source import ModelSource, find_model
+from odise_cli.commands.model_source import ModelSource
+from odise_cli.commands.network_source import ExportedSource, find_network
 from odise_cli.commands.ray_cluster import open_cluster
 from odise_cli.commands.result_writers import ResultWriters, Tally
 from odise_cli.commands.segment_pipeline import Devices, SegmentJob, ThisMachine
@@ -55,10 +56,10 @@ def plan_segment(config: SegmentConfig, *, images: SourceList | None = None) -> 
     """
     vocabulary, _ = load_vocabulary(config.vocab, stuff=config.stuff)
     check_word_lengths(vocabulary, count_tokens)
-    source = find_model(config.model, weights=config.weights)
+    source = find_network(config.model, weights=config.weights)
     images = images or _find_images(config)
     with _devices(config) as devices:
-        placement = devices.place(config)
+        placement = devices.place(source.settled(config))
     check_run_folder(
         config.out,
         settings=_settings(config, source, images, placement),
@@ -109,11 +110,11 @@ def run_segment(  # long because: the whole command, top to bottom
     """
     vocabulary, warnings = load_vocabulary(config.vocab, stuff=config.stuff)
     check_word_lengths(vocabulary, count_tokens)
-    source = find_model(config.model, weights=config.weights)
+    source = find_network(config.model, weights=config.weights)
     images = images or _find_images(config)
     with ExitStack() as stack:
         devices = stack.enter_context(_devices(config))
-        placement = devices.place(config)
+        placement = devices.place(source.settled(config))
         for message in (*warnings, source.notice, placement.notice):
             if message:
                 on_notice(message)
@@ -228,7 +229,7 @@ def _select(records: Sequence[ImageRecord], config: SegmentConfig) -> Sequence[I
 
 def _settings(
     config: SegmentConfig,
-    source: ModelSource,
+    source: ModelSource | ExportedSource,
     images: SourceList,
     placement: Placement,
 ) -> dict[str, Any]:
@@ -250,7 +251,10 @@ def _settings(
 
 
 def _info(
-    config: SegmentConfig, source: ModelSource, images: SourceList, placement: Placement
+    config: SegmentConfig,
+    source: ModelSource | ExportedSource,
+    images: SourceList,
+    placement: Placement,
 ) -> dict[str, Any]:
     """What is good to know of a run and decides nothing."""
     full_list = images.fingerprint()

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Protocol
 
 from odise_cli.commands.model_source import ModelSource
+from odise_cli.commands.network_source import ExportedSource
 from odise_cli.config import SegmentConfig
 from odise_cli.data.decode import decode_image
 from odise_cli.data.loader import LoadedBatch, load_batches
@@ -33,7 +34,7 @@ class SegmentJob:
     """What a process has to know to compute batches of a run."""
 
     config: SegmentConfig
-    source: ModelSource
+    source: ModelSource | ExportedSource
     vocabulary: Vocabulary
     placement: Placement
 
@@ -49,12 +50,12 @@ class SegmentPipeline:
             CheckpointError: a part of it cannot be used.
         """
         config, source = job.config, job.source
-        model = source.load(offline=config.offline, seed=config.seed)
+        network = source.load(offline=config.offline, seed=config.seed)
         if config.alpha is not None:
-            model.alpha = config.alpha
+            network.alpha = config.alpha
         if config.beta is not None:
-            model.beta = config.beta
-        self._engine = Engine(model, job.placement)
+            network.beta = config.beta
+        self._engine = Engine(network, job.placement)
         self._vocabulary = self._engine.embed_vocabulary(
             job.vocabulary,
             cache=TextEmbeddingCache(cache_folder() / "text"),
@@ -72,6 +73,7 @@ class SegmentPipeline:
             short_side=source.config.short_side,
             long_side=source.config.long_side,
             max_short_side=config.max_short_side,
+            canvases=source.canvases,
         )
 
     @property

@@ -21,6 +21,7 @@ import struct
 import time
 import warnings
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from odise_cli.data.formats import readable_formats
-from odise_cli.data.geometry import bilinear, resized_size, shrunk_size
+from odise_cli.data.geometry import bilinear, fitted_size, resized_size, shrunk_size
 from odise_cli.data.names import printable
 from odise_cli.errors import ImageError
 from odise_cli.storage import Location, Url, read_bytes
@@ -74,7 +75,12 @@ _PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 
 def decode_image(
-    record: ImageRecord, *, short_side: int, long_side: int, max_short_side: int | None = None
+    record: ImageRecord,
+    *,
+    short_side: int,
+    long_side: int,
+    max_short_side: int | None = None,
+    canvases: Sequence[tuple[int, int]] = (),
 ) -> DecodedImage:
     """Read one image and resize it for the model (bilinear, antialiased when shrinking).
 
@@ -84,6 +90,7 @@ def decode_image(
         long_side: What its longer side must not exceed.
         max_short_side: An image with a longer shorter side is first shrunk to it, without
             antialiasing, and then counts as the original; None shrinks none.
+        canvases: Sizes of which one has to hold it, see `fitted_size`; none is any.
 
     Raises:
         ImageError: The file is missing, unreadable, broken, no image, or has more than
@@ -99,7 +106,8 @@ def decode_image(
             pixels_HW3 = bilinear(pixels_HW3, shrunk_size(pixels_HW3.shape[:2], max_short_side))
             image = Image.fromarray(pixels_HW3)
         size = (image.height, image.width)
-        height, width = resized_size(size, short_side=short_side, long_side=long_side)
+        wanted = resized_size(size, short_side=short_side, long_side=long_side)
+        height, width = fitted_size(wanted, canvases)
         resized_HW3 = _to_array(image.resize((width, height), Image.Resampling.BILINEAR))
     except MemoryError as error:
         raise ImageError(

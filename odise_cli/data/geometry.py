@@ -3,6 +3,7 @@
 Knows numbers only. Sizes are (height, width).
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,6 +27,21 @@ def resized_size(size: tuple[int, int], *, short_side: int, long_side: int) -> t
         shrink = long_side / max(sides)
         sides = [side * shrink for side in sides]
     height, width = (max(1, int(side + 0.5)) for side in sides)
+    return height, width
+
+
+def fitted_size(size: tuple[int, int], canvases: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The largest size of the same proportions, at most `size`, that one of the canvases holds.
+
+    Args:
+        size: what is wanted.
+        canvases: what there is; none is any.
+    """
+    shrink = max((min(h / size[0], w / size[1]) for h, w in canvases), default=1.0)
+    if shrink >= 1.0:
+        return size
+    # Cut, not rounded: the side that decides comes out as the canvas's, or a pixel less.
+    height, width = (max(1, int(side * shrink)) for side in size)
     return height, width
 
 

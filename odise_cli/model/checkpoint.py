@@ -70,21 +70,12 @@ def read_model_folder(folder: Path) -> ModelFiles:
         MissingDataError: if a part is missing.
         CheckpointError: if `odise.json` cannot be used.
     """
-    config_path = folder / CONFIG_FILE
-    if not config_path.is_file():
-        raise MissingDataError(
-            f"{folder}: no {CONFIG_FILE} in it. Expected a model folder. "
-            "Use label, caption, tiny or a folder that odise wrote."
-        )
+    content = read_config_file(folder)
     try:
-        content = json.loads(config_path.read_text(encoding="utf-8"))
         diffusion = _reference(folder, content.pop("diffusion", None), ".")
         clip = _reference(folder, content.pop("clip", None), "clip")
-    except (ValueError, AttributeError, TypeError) as error:
-        raise CheckpointError(
-            f"{config_path}: is no JSON object ({error}). Expected a model's configuration. "
-            "Export the model again."
-        ) from error
+    except TypeError as error:
+        raise _no_configuration(folder, error) from error
     empty_caption = folder / EMPTY_CAPTION_FILE
     return ModelFiles(
         config=ModelConfig.from_json(content),
@@ -92,6 +83,32 @@ def read_model_folder(folder: Path) -> ModelFiles:
         diffusion=diffusion,
         clip=clip,
         empty_caption=empty_caption if empty_caption.is_file() else None,
+    )
+
+
+def read_config_file(folder: Path) -> dict[str, Any]:
+    """The content of a model folder's `odise.json`.
+
+    Raises:
+        MissingDataError: if there is none.
+        CheckpointError: if it is no JSON object.
+    """
+    config_path = folder / CONFIG_FILE
+    if not config_path.is_file():
+        raise MissingDataError(
+            f"{folder}: no {CONFIG_FILE} in it. Expected a model folder. "
+            "Use label, caption, tiny or a folder that odise wrote."
+        )
+    try:
+        return dict(json.loads(config_path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise _no_configuration(folder, error) from error
+
+
+def _no_configuration(folder: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{folder / CONFIG_FILE}: is no JSON object ({error}). Expected a model's configuration. "
+        "Export the model again."
     )
 
 

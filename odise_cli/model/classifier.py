@@ -29,7 +29,7 @@ class TextEmbeddings:
     @property
     def num_categories(self) -> int:
         """K."""
-        return len(self.seen_K)
+        return self.seen_K.shape[0]
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "TextEmbeddings":
         """The same on a device, embeddings in a dtype."""
@@ -53,9 +53,19 @@ class CategoryHead(nn.Module):
         self, mask_embed_BQD: Tensor, scale: Tensor, text: TextEmbeddings
     ) -> tuple[Tensor, Tensor]:
         """Category logits [B, Q, K] and the null logit [B, Q, 1]."""
+        logits_BQK = self.category_logits(mask_embed_BQD, scale, text)
+        return logits_BQK, self.null_logits(mask_embed_BQD, scale)
+
+    def category_logits(
+        self, mask_embed_BQD: Tensor, scale: Tensor, text: TextEmbeddings
+    ) -> Tensor:
+        """Category logits [B, Q, K]."""
         logits_BQN = cosine_logits(mask_embed_BQD, self.text_proj(text.head_ND), scale)
-        null_BQ1 = cosine_logits(mask_embed_BQD, self.text_proj(self.null_embed), scale)
-        return max_over_words(logits_BQN, text), null_BQ1
+        return max_over_words(logits_BQN, text)
+
+    def null_logits(self, mask_embed_BQD: Tensor, scale: Tensor) -> Tensor:
+        """Logit of being none of any categories, [B, Q, 1]."""
+        return cosine_logits(mask_embed_BQD, self.text_proj(self.null_embed), scale)
 
 
 class WordHead(nn.Module):
@@ -86,7 +96,12 @@ def max_over_words(logits_BQN: Tensor, text: TextEmbeddings) -> Tensor:
 
 
 def fuse(
-    ours_BQK: Tensor, clip_BQK: Tensor, seen_K: Tensor, *, alpha: float, beta: float
+    ours_BQK: Tensor,
+    clip_BQK: Tensor,
+    seen_K: Tensor,
+    *,
+    alpha: float | Tensor,
+    beta: float | Tensor,
 ) -> Tensor:
     """Geometric mean of two classifiers' probabilities, as unnormalised log-probabilities.
 

@@ -58,7 +58,7 @@ class Clip(nn.Module):
         Returns:
             [N, D] text embeddings.
         """
-        tokens_NT = open_clip.tokenize(list(words), context_length=self.model.context_length)
+        tokens_NT = tokenize(words, context=self.model.context_length)
         return self.model.encode_text(tokens_NT.to(self.model.token_embedding.weight.device))
 
     def encode_states(self, sentences: Sequence[str]) -> Tensor:
@@ -68,7 +68,7 @@ class Clip(nn.Module):
             [N, T, C], layer-normed, not projected; T tokens, C text width.
         """
         model = self.model
-        tokens_NT = open_clip.tokenize(list(sentences), context_length=model.context_length)
+        tokens_NT = tokenize(sentences, context=model.context_length)
         tokens_NT = tokens_NT.to(model.token_embedding.weight.device)
         states_NTC = model.token_embedding(tokens_NT) + model.positional_embedding
         states_NTC = model.transformer(states_NTC, attn_mask=model.attn_mask)
@@ -152,12 +152,19 @@ class Clip(nn.Module):
 
         Source: MaskCLIP's mask class tokens (paper, section 3.5 and supplement).
         """
-        size = (self.image_size, self.image_size)
-        squashed = [
-            F.interpolate(image[None], size=size, mode="bilinear", align_corners=False)
-            for image in images
-        ]
-        image_tokens_BTC = self._embed_patches(torch.cat(squashed))
+        return self.embed_masks_in(squash(images, self.image_size), mask_logits_BQHW)
+
+    def embed_masks_in(self, pictures_B3SS: Tensor, mask_logits_BQHW: Tensor) -> Tensor:
+        """`embed_masks` of images that are of the tower's size already.
+
+        Args:
+            pictures_B3SS: RGB in 0..1, images as `squash` leaves them.
+            mask_logits_BQHW: mask logits of the padded canvas, any resolution.
+
+        Returns:
+            [B, Q, D] mask embeddings, raw.
+        """
+        image_tokens_BTC = self._embed_patches(pictures_B3SS)
         blocked_BQT = self._blocked_patches(mask_logits_BQHW)
         num_tokens, num_queries = image_tokens_BTC.shape[1], blocked_BQT.shape[1]
         mask_tokens_BQC = image_tokens_BTC[:, :1].expand(-1, num_queries, -1)
@@ -179,7 +186,7 @@ class Clip(nn.Module):
             position_BTC = visual.positional_embedding[None]
         patches_BCHW = visual.conv1((images_B3HW - self.mean) / self.std)
         patches_BTC = patches_BCHW.flatten(2).transpose(1, 2)
-        classes_B1C = visual.class_embedding.expand(len(patches_BTC), 1, -1)
+        classes_B1C = visual.class_embedding.expand(patches_BTC.shape[0], 1, -1)
         return visual.ln_pre(torch.cat([classes_B1C, patches_BTC], dim=1) + position_BTC)
 
     def _blocked_patches(self, mask_logits_BQHW: Tensor) -> Tensor:
@@ -195,6 +202,11 @@ class Clip(nn.Module):
         return visual.ln_post(tokens) @ visual.proj
 
 
+def tokenize(sentences: Sequence[str], *, context: int = TEXT_CONTEXT) -> Tensor:
+    """Token ids [N, T] int64, padded with 0, cut to `context` tokens."""
+    return open_clip.tokenize(list(sentences), context_length=context)
+
+
 def count_tokens(text: str) -> int:
     """Tokens of a text in the text encoder, without start and end marks; does not cut."""
     return len(_tokenizer().encode(text))
@@ -204,6 +216,20 @@ def count_tokens(text: str) -> int:
 def _tokenizer() -> open_clip.tokenizer.SimpleTokenizer:
     """Read once: it takes a tenth of a second, and a vocabulary may have thousands of words."""
     return open_clip.tokenizer.SimpleTokenizer()
+
+
+def squash(images: Sequence[Tensor], side: int) -> Tensor:
+    """Images of any sizes as squares, [B, 3, side, side]; their proportions are lost.
+
+    Args:
+        images: B images [3, H, W].
+        side: pixels.
+    """
+    squares = [
+        F.interpolate(image[None], size=(side, side), mode="bilinear", align_corners=False)
+        for image in images
+    ]
+    return torch.cat(squares)
 
 
 def resize_bicubic(images_B3HW: Tensor, size: tuple[int, int]) -> Tensor:

@@ -35,6 +35,9 @@ def clip_taps(clip: Clip, crops_N3HW: Tensor) -> list[Tensor]:
     num_taps = len(TAP_STRIDES)
     depths = [-(-(tap + 1) * num_layers // num_taps) for tap in range(num_taps)]
     return [
-        F.interpolate(tap, size=(side // stride, side // stride), mode="bilinear", antialias=True)
+        # In half precision a CPU has no kernel for it.
+        F.interpolate(
+            tap.float(), size=(side // stride, side // stride), mode="bilinear", antialias=True
+        )
         for tap, stride in zip(clip.embed_patches(crops_N3HW, depths), TAP_STRIDES, strict=True)
     ]

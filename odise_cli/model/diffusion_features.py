@@ -94,7 +94,7 @@ class DiffusionFeatures(nn.Module):
             eight maps [B, C, H / stride, W / stride], strides as in `TAP_STRIDES`.
         """
         latents, encoder_taps, decoder_taps = [], [], []
-        for chunk in crops_B3HW.split(self.vae_chunk or len(crops_B3HW)):
+        for chunk in crops_B3HW.split(self.vae_chunk) if self.vae_chunk else (crops_B3HW,):
             latent, taps = self.encode(2.0 * chunk - 1.0)
             latents.append(latent)
             encoder_taps.append(taps)

@@ -5,7 +5,7 @@ them back into whole-image maps. Axes: N crops, C channels, H W; s is a level's 
 Knows nothing of the networks that made the taps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import torch
@@ -96,17 +96,29 @@ class FeaturePyramid(nn.Module):
         Returns:
             maps [1, C, H/s, W/s] for s in `PYRAMID_STRIDES`.
         """
-        side = boxes[0][1] - boxes[0][0]
-        pyramid = []
+        levels = self.project(taps, boxes[0][1] - boxes[0][0])
+        return [
+            _paste(crops_NCHW, boxes, size, stride)
+            for crops_NCHW, stride in zip(levels, PYRAMID_STRIDES, strict=True)
+        ]
+
+    def project(self, taps: Sequence[Tensor], side: int) -> Iterator[Tensor]:
+        """The pyramid of each crop, a level at a time.
+
+        Args:
+            taps: for each tap [N, C, h, w].
+            side: of the crops on the canvas, pixels.
+
+        Yields:
+            maps [N, C, side/s, side/s] for s in `PYRAMID_STRIDES`.
+        """
         for level, stride in enumerate(PYRAMID_STRIDES):
             members = [i for i, tap_level in enumerate(_LEVEL_OF_TAP) if tap_level == level]
             maps = [
                 projection(F.interpolate(tap, size=(side // stride, side // stride)))
                 for tap, projection in ((taps[i], self.projections[i]) for i in members)
             ]
-            crops_NCHW = torch.stack(maps).sum(dim=0) if len(maps) > 1 else maps[0]
-            pyramid.append(_paste(crops_NCHW, boxes, size, stride))
-        return pyramid
+            yield torch.stack(maps).sum(dim=0) if len(maps) > 1 else maps[0]
 
 
 def _paste(crops_NCHW: Tensor, boxes: Sequence[Box], size: tuple[int, int], stride: int) -> Tensor:

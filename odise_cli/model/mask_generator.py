@@ -70,7 +70,8 @@ def pool_under_masks(features_BDHW: Tensor, mask_logits_BQHW: Tensor) -> Tensor:
     """
     hard_BQHW = (mask_logits_BQHW.detach() > 0).to(features_BDHW.dtype)
     weights_BQP = hard_BQHW.flatten(2)
-    weights_BQP = weights_BQP / (weights_BQP.sum(dim=-1, keepdim=True) + 1e-8)
+    # Pixels are counted: at least 1 is the published "+ 1e-8", and holds in half precision.
+    weights_BQP = weights_BQP / weights_BQP.sum(dim=-1, keepdim=True).clamp(min=1)
     return weights_BQP @ features_BDHW.flatten(2).transpose(1, 2)
 
 

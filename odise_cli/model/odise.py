@@ -48,6 +48,19 @@ class MaskPredictions:
     """(height, width) of the image on the canvas."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class MaskDescriptions:
+    """What the network says of the masks of images, before it has heard any words."""
+
+    mask_embed_BQD: Tensor
+    """From the diffusion model's features, not normalised."""
+    clip_embed_BQD: Tensor
+    """By CLIP, raw."""
+    objectness_BQ1: Tensor
+    """Caption supervision: the probability of being an object. Label supervision: the logit of
+    being none, which competes with those of the words."""
+
+
 class Odise(nn.Module):
     """The whole network; frozen parts (diffusion, CLIP) and trainable parts side by side."""
 
@@ -83,6 +96,15 @@ class Odise(nn.Module):
         self.mask_generator = MaskGenerator(generator, config.supervision)
         head = CategoryHead if config.supervision == "label" else WordHead
         self.head = head(self.clip.embed_dim, generator.hidden_dim)
+
+    @property
+    def embed_dim(self) -> int:
+        """Width of the embeddings of words."""
+        return self.clip.embed_dim
+
+    def embed_words(self, sentences: Sequence[str]) -> Tensor:
+        """[N, D] raw CLIP embeddings."""
+        return self.clip.embed_words(sentences)
 
     def forward(
         self,
@@ -136,7 +158,7 @@ class Odise(nn.Module):
             ]
         )
         chunks = crops_N3HW.split(self.crops_per_pass or len(crops_N3HW))
-        taps = cat_maps([self._extract_taps(chunk) for chunk in chunks])
+        taps = cat_maps([self.extract_taps(chunk) for chunk in chunks])
         counts = [len(canvas_boxes) for canvas_boxes in boxes]
         by_canvas = zip(*(tap.split(counts) for tap in taps), strict=True)
         return [
@@ -144,7 +166,8 @@ class Odise(nn.Module):
             for canvas_taps, canvas_boxes, canvas in zip(by_canvas, boxes, canvases, strict=True)
         ]
 
-    def _extract_taps(self, crops_N3HW: Tensor) -> list[Tensor]:
+    def extract_taps(self, crops_N3HW: Tensor) -> list[Tensor]:
+        """What the pyramid is made from: eight maps of each crop, strides as in `TAP_STRIDES`."""
         if self.config.features == "clip":
             return clip_taps(self.clip, crops_N3HW)
         text_NTC, time_NE = self.captioner(self.clip.embed_images(crops_N3HW))
@@ -160,23 +183,61 @@ class Odise(nn.Module):
             outputs: predictions for these images' canvases.
             text: the vocabulary.
         """
+        if self.config.clip_masks == "pooled":
+            clip_embed_BQD = self.clip.embed_masks(images, outputs.mask_logits[-1])
+        else:
+            clip_embed_BQD = embed_cutouts(self.clip, images, outputs.mask_logits[-1])
+        descriptions = self.describe(outputs, clip_embed_BQD)
+        return self.score(descriptions, text, alpha=self.alpha, beta=self.beta)
+
+    def describe(self, outputs: MaskOutputs, clip_embed_BQD: Tensor) -> MaskDescriptions:
+        """All that classification needs of the last layer's masks; knows no words.
+
+        Args:
+            outputs: predictions of the mask generator.
+            clip_embed_BQD: what CLIP sees in those masks.
+        """
         queries_BQD, mask_logits_BQHW = outputs.queries[-1], outputs.mask_logits[-1]
         pooling = self.mask_generator.mask_pooling
         mask_embed_BQD = pooling(queries_BQD, mask_logits_BQHW, outputs.mask_features)
         if isinstance(self.head, CategoryHead):
-            ours_BQK, null_BQ1 = self.head(mask_embed_BQD, pooling.scale, text)
-            none_BQ1 = torch.cat([ours_BQK, null_BQ1], dim=-1).softmax(-1)[..., -1:]
+            objectness_BQ1 = self.head.null_logits(mask_embed_BQD, pooling.scale)
+        else:
+            logits_BQ2 = self.mask_generator.objectness_logits(queries_BQD)
+            objectness_BQ1 = logits_BQ2.softmax(-1)[..., :1]
+        return MaskDescriptions(
+            mask_embed_BQD=mask_embed_BQD,
+            clip_embed_BQD=clip_embed_BQD,
+            objectness_BQ1=objectness_BQ1,
+        )
+
+    def score(
+        self,
+        masks: MaskDescriptions,
+        text: TextEmbeddings,
+        *,
+        alpha: float | Tensor,
+        beta: float | Tensor,
+    ) -> Tensor:
+        """Fused class scores [B, Q, K + 1].
+
+        Args:
+            masks: what `describe` says of them.
+            text: the vocabulary.
+            alpha: weight of CLIP's opinion for seen categories, 0..1.
+            beta: the same for unseen ones.
+        """
+        scale = self.mask_generator.mask_pooling.scale
+        if isinstance(self.head, CategoryHead):
+            ours_BQK = self.head.category_logits(masks.mask_embed_BQD, scale, text)
+            none_BQ1 = torch.cat([ours_BQK, masks.objectness_BQ1], dim=-1).softmax(-1)[..., -1:]
             object_BQ1 = 1 - none_BQ1
         else:
-            ours_BQK = self.head(mask_embed_BQD, pooling.scale, text)
-            object_BQ1 = self.mask_generator.objectness_logits(queries_BQD).softmax(-1)[..., :1]
-        if self.config.clip_masks == "pooled":
-            clip_embed_BQD = self.clip.embed_masks(images, mask_logits_BQHW)
-        else:
-            clip_embed_BQD = embed_cutouts(self.clip, images, mask_logits_BQHW)
-        clip_BQN = cosine_logits(clip_embed_BQD, text.photo_ND, self.clip.logit_scale)
+            ours_BQK = self.head(masks.mask_embed_BQD, scale, text)
+            object_BQ1 = masks.objectness_BQ1
+        clip_BQN = cosine_logits(masks.clip_embed_BQD, text.photo_ND, self.clip.logit_scale)
         clip_BQK = max_over_words(clip_BQN, text)
-        fused_BQK = fuse(ours_BQK, clip_BQK, text.seen_K, alpha=self.alpha, beta=self.beta)
+        fused_BQK = fuse(ours_BQK, clip_BQK, text.seen_K, alpha=alpha, beta=beta)
         return with_objectness(fused_BQK, object_BQ1)
 
 

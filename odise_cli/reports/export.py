@@ -42,6 +42,8 @@ class ModelCard:
     is_trained: bool
     num_parameters: int
     precision: str
+    form: str
+    """What the files are, to complete "as …"."""
     evaluation: Mapping[str, Any] | None
     """A `report.json` of the same weights; None without any."""
 
@@ -66,7 +68,7 @@ class ModelCard:
                 "generator, CLIP.",
                 "",
                 f"Exported from `{self.origin}`: {self.num_parameters:,} parameters, "
-                f"{self.precision}, {self.supervision} supervision.",
+                f"{self.precision}, {self.supervision} supervision, as {self.form}.",
                 "",
                 "## Licence",
                 "",

@@ -12,6 +12,7 @@ from odise_cli.reports.export import ExportReport
 
 def test_its_defaults_are_the_config_s():
     parameters = inspect.signature(export).parameters
+    assert tuple(parameters["size"].default or ()) == ExportConfig.size
     for name in ("model", "weights", "offline", "precision", "report", "verify"):
         assert parameters[name].default == getattr(ExportConfig, name)
 

@@ -149,7 +149,7 @@ def test_a_full_disk_leaves_nothing_behind(model, tmp_path, capsys, small_files)
 @pytest.mark.parametrize(
     ("more", "code", "message"),
     [
-        (["--format", "onyx"], 2, "--format: 'onyx' is unknown. Expected safetensors."),
+        (["--format", "onyx"], 2, "--format: 'onyx' is unknown. Expected onnx, pt2, safetensors."),
         (["--precision", "int8"], 2, "--precision: 'int8' is unknown. Expected fp32, fp16."),
         (["--model", "nothing"], 5, "'nothing' is neither a model nor a folder"),
         (["--report", "nowhere.json"], 5, "--report: nowhere.json cannot be read (No such file"),

@@ -4,7 +4,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odise_cli.data.geometry import bilinear, nearest, padded_size, resized_size, shrunk_size
+from odise_cli.data.geometry import (
+    bilinear,
+    fitted_size,
+    nearest,
+    padded_size,
+    resized_size,
+    shrunk_size,
+)
 
 SIDES = st.integers(min_value=1, max_value=20_000)
 
@@ -104,3 +111,30 @@ def test_bilinear_is_pytorch_s_without_antialiasing(size):
     found = bilinear(pixels_HW3, size)
     assert found.dtype == np.uint8
     assert np.abs(found - expected[0].permute(1, 2, 0).numpy()).max() < 0.51
+
+
+@pytest.mark.parametrize(
+    ("size", "canvases", "expected"),
+    [
+        ((256, 341), (), (256, 341)),  # none is any
+        ((256, 341), ((256, 384),), (256, 341)),
+        ((256, 341), ((256, 341),), (256, 341)),  # to the pixel
+        ((341, 256), ((256, 384),), (256, 192)),  # 256/341 = 0.7507: 192.2 wide
+        ((341, 256), ((256, 384), (320, 320)), (320, 240)),  # the one that keeps most
+        ((256, 640), ((256, 384),), (153, 384)),  # 0.6: 153.6 high
+        ((2, 2000), ((64, 64),), (1, 64)),  # never less than a pixel
+    ],
+)
+def test_fitted_size(
+    size: tuple[int, int], canvases: tuple[tuple[int, int], ...], expected: tuple[int, int]
+) -> None:
+    assert fitted_size(size, canvases) == expected
+
+
+@given(SIDES, SIDES, st.lists(st.tuples(SIDES, SIDES), min_size=1, max_size=3))
+def test_a_fitted_image_has_a_canvas(
+    height: int, width: int, canvases: list[tuple[int, int]]
+) -> None:
+    fitted = fitted_size((height, width), canvases)
+    assert fitted <= (height, width)
+    assert any(fitted[0] <= h and fitted[1] <= w for h, w in canvases)

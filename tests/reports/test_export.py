@@ -14,6 +14,7 @@ CARD = ModelCard(
     is_trained=True,
     num_parameters=1234567,
     precision="fp16",
+    form="a folder of weights",
     evaluation={"title": "coco: SUBSET of 3 of 5,000 images", "figures": {"PQ": 1.5, "mAP": None}},
 )
 
@@ -22,7 +23,10 @@ def test_published_weights_keep_their_licence():
     text = CARD.to_markdown()
     assert text.startswith("---\nlicense: cc-by-nc-sa-4.0\npipeline_tag: image-segmentation\n")
     assert "## Licence\n\nOnly for tests.\n" in text
-    assert "Exported from `label`: 1,234,567 parameters, fp16, label supervision." in text
+    assert (
+        "Exported from `label`: 1,234,567 parameters, fp16, label supervision, as a folder of"
+        in text
+    )
 
 
 def test_figures_say_what_they_were_measured_on():

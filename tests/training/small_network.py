@@ -1,5 +1,6 @@
 """A model folder on which a training step takes a blink: crops of 64, twelve queries."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -42,12 +43,12 @@ _CONFIG = ModelConfig(
 )
 
 
-def write_training_model(folder: Path) -> Path:
-    """Write it with seeded weights."""
+def write_training_model(folder: Path, **changes: object) -> Path:
+    """Write it with seeded weights, and with changes to its configuration."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         model = Odise(
-            _CONFIG,
+            replace(_CONFIG, **changes),  # type: ignore[arg-type]
             unet=UNet2DConditionModel(**unet_config(32, _TEXT_WIDTH)),
             vae=AutoencoderKL(**vae_config(8, norm_num_groups=8)),
             clip=build_clip(_CLIP, "test", None),
