@@ -67,7 +67,7 @@ def slurm_calls(shell, job):
     for index in (1, 2, 3):
         variables = {"SLURM_ARRAY_TASK_ID": index, "SLURM_ARRAY_JOB_ID": 77, "SHARDS": 3}
         yield lambda v=variables: shell([JOBS / "slurm-shard.sh"], **job, **v)
-    yield lambda: shell([JOBS / "slurm-merge.sh"], OUT=job["OUT"])
+    yield lambda: shell([JOBS / "slurm-merge.sh"], OUT=job["OUT"], SHARDS=3)
 
 
 def kubernetes_calls(shell, job):
@@ -79,8 +79,8 @@ def kubernetes_calls(shell, job):
         own = {**variables, **job, "JOB_COMPLETION_INDEX": index}
         yield lambda own=own: shell(command, **own)
     _, command, variables = commands_of("kubernetes-merge.yaml")
-    assert variables.keys() == {"OUT"}
-    yield lambda: shell(command, OUT=job["OUT"])
+    assert variables == {"OUT": "/data/preds", "SHARDS": "3"}
+    yield lambda: shell(command, OUT=job["OUT"], SHARDS=3)
 
 
 @pytest.mark.parametrize("calls_of", [slurm_calls, kubernetes_calls])

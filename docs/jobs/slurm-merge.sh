@@ -7,4 +7,7 @@
 #SBATCH --output=odise-merge-%j.log
 set -euo pipefail
 
-odise merge "$OUT"/shards/* --out "$OUT/merged"
+# Named one by one: a pattern would pass over a shard that is missing, and finds nothing in a bucket.
+shards=()
+for shard in $(seq "$SHARDS"); do shards+=("$OUT/shards/$shard"); done
+odise merge "${shards[@]}" --out "$OUT/merged"
