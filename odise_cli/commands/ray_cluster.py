@@ -12,6 +12,7 @@ import os
 import pickle
 import signal
 import socket
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -239,7 +240,8 @@ def open_cluster(address: str | None, *, num_actors: int | None) -> Iterator[Ray
     if ray.is_initialized():
         yield RayCluster(num_actors)
         return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    is_main = threading.current_thread() is threading.main_thread()
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM) if is_main}
     try:
         ray.init(
             address, include_dashboard=False if address == "local" else None, log_to_driver=False

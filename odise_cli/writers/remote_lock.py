@@ -27,6 +27,8 @@ class RemoteLock:
 
     def __init__(self, url: Url, *, place: Url) -> None:
         self.token = uuid.uuid4().hex[:12]
+        self.is_lost = False
+        """Another run has it."""
         self._url = url
         self._place = place
         self._file_system = file_system(url)
@@ -57,6 +59,7 @@ class RemoteLock:
             return
         age_s = time.time() - holder["time"]
         if age_s < EXPIRES_S:
+            self.is_lost = True
             raise TryAgainError(
                 f"{self._place}: in use by another run (process {holder['process']} on "
                 f"{holder['host']}, seen {max(age_s, 0):.0f} s ago). One folder takes one run at a "

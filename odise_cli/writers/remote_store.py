@@ -7,6 +7,7 @@ A run that is killed loses the lines since then; their images are computed again
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from tempfile import TemporaryDirectory
 from odise_cli.storage import Url, explained_storage_errors, file_system
 from odise_cli.writers.atomic import explained_errors, remove_file
 from odise_cli.writers.layout import JOURNAL, LOCK, MANIFEST, RUN_JSON
-from odise_cli.writers.remote_lock import RENEWED_EVERY_S, RemoteLock
+from odise_cli.writers.remote_lock import EXPIRES_S, RENEWED_EVERY_S, RemoteLock
 
 _LOGS = (JOURNAL, MANIFEST)
 """In the order in which they are uploaded: a manifest line counts on its journal line."""
@@ -35,6 +36,7 @@ class RemoteStore:
         self._parts: dict[str, list[str]] = {log: [] for log in _LOGS}
         self._next_part = 1
         self._error: Exception | None = None
+        self._renewed_s = time.monotonic()
         self._uploading = threading.Lock()
 
     @classmethod
@@ -163,9 +165,12 @@ class RemoteStore:
     def _keep_up(self) -> None:
         try:
             self._lock.renew()
+            self._renewed_s = time.monotonic()
             self._upload_new_lines()
-        except Exception as error:  # the next write raises it
-            self._error = error
+        except Exception as error:
+            # A service that is away for a minute ends no run; the next write raises the rest.
+            if self._lock.is_lost or time.monotonic() - self._renewed_s > EXPIRES_S:
+                self._error = error
 
     def _upload_new_lines(self) -> None:
         """Upload what journal and manifest have gained, as an object each."""

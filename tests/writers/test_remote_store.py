@@ -137,6 +137,31 @@ def test_a_run_whose_folder_was_taken_over_stops(bucket, monkeypatch):
     assert json.loads(bucket.cat(place))["token"] == "other"
 
 
+@pytest.mark.parametrize("seconds", [0.0, remote_lock.EXPIRES_S])
+def test_a_service_that_is_away_for_a_moment_ends_no_run(bucket, monkeypatch, seconds):
+    monkeypatch.setattr(remote_store, "RENEWED_EVERY_S", 0.01)
+    upload = type(bucket).pipe_file
+    is_away = threading.Event()
+
+    def away_for_the_lock(self, path, data, **options):
+        if is_away.is_set() and path.endswith("lock"):
+            raise ConnectionError("reset by peer")
+        return upload(self, path, data, **options)
+
+    monkeypatch.setattr(type(bucket), "pipe_file", away_for_the_lock)
+    now = time.monotonic
+    with open_run(PREDS) as folder:
+        is_away.set()
+        with monkeypatch.context() as patch:
+            patch.setattr(remote_store.time, "monotonic", lambda: now() + seconds)
+            time.sleep(0.2)
+        if seconds:
+            with pytest.raises(TryAgainError, match="lock: ConnectionError: reset by peer"):
+                folder.write(result(0))
+        else:
+            folder.write(result(0))
+
+
 def test_a_lock_that_nobody_can_read_belongs_to_nobody(bucket):
     bucket.pipe_file(f"/bucket/preds/{LOCK}", b"not json")
     write_run(PREDS, [0])
