@@ -203,7 +203,7 @@ def run(config: EvaluateConfig, console: Console) -> int:
                 should_stop=stop.is_requested,
             )
     if report is None:
-        console.notice("Interrupted. The same command goes on where this one stopped.")
+        console.notice("Interrupted. The same command scores again; predictions are kept.")
         return stop.exit_code
     console.result(report.to_json(), summaries.evaluation_text(report))
     return report.exit_code

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import signal
 from dataclasses import asdict
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from odise_cli.cli.app import main
 from odise_cli.cli.evaluate import evaluate
 from odise_cli.cli.settings import inference_settings
+from odise_cli.commands.label_pairs import pair_entry
 from odise_cli.config import EvaluateConfig, InferenceConfig
 from tests.commands.truths import truth_run, write_dataset
 
@@ -41,6 +43,21 @@ def test_a_table_on_stdout(voc, tmp_path, capsys):
     written = [str(report / f"report.{suffix}") for suffix in ("json", "md", "html")]
     assert lines[-1] == f"reports: {', '.join(written)}"
     assert err == ""
+
+
+def test_stopped_while_it_scores_it_says_what_is_kept(voc, capsys, monkeypatch):
+    def signalled(*given):
+        if not met:
+            signal.raise_signal(signal.SIGINT)
+        met.append(given)
+        return pair_entry(*given)
+
+    met = []
+    monkeypatch.setattr("odise_cli.commands.evaluate.pair_entry", signalled)
+    assert main(["evaluate", "--dataset", "voc21", *voc]) == 130
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Interrupted. The same command scores again; predictions are kept." in err
 
 
 def test_a_report_as_json(voc, capsys):
