@@ -22,6 +22,7 @@ from odise_cli.errors import TryAgainError
 from odise_cli.host_memory import give_back_memory, keep_freed_memory
 from odise_cli.mask_grid import MaskGrid
 from odise_cli.model.classifier import TextEmbeddings
+from odise_cli.model.clip import text_length
 from odise_cli.model.cpu_kernels import CpuKernels, can_use_cpu_kernels
 from odise_cli.model.network import Network
 from odise_cli.model.odise import MaskPredictions, Odise
@@ -142,14 +143,20 @@ class Engine:
     ) -> NDArray[np.float32]:
         @torch.inference_mode()
         def compute(sentences: list[str]) -> NDArray[np.float32]:
-            # Always the same batch shape: what else is missing from a cache changes no bit.
-            embeds = []
-            for first in range(0, len(sentences), _SENTENCES_PER_PASS):
-                chunk = sentences[first : first + _SENTENCES_PER_PASS]
-                padding = [""] * (_SENTENCES_PER_PASS - len(chunk))
-                embeds_ND = self.model.embed_words(chunk + padding)[: len(chunk)]
-                embeds.append(embeds_ND.float().cpu().numpy())
-            return np.concatenate(embeds)
+            # A sentence's batch has always the same shape: what else is missing from a cache
+            # changes no bit.
+            embeds_ND = np.empty((len(sentences), self.model.embed_dim), np.float32)
+            lengths_N = np.array([text_length(sentence) for sentence in sentences])
+            for length in np.unique(lengths_N):
+                same_length = np.flatnonzero(lengths_N == length)
+                for first in range(0, len(same_length), _SENTENCES_PER_PASS):
+                    chunk = same_length[first : first + _SENTENCES_PER_PASS]
+                    words = [sentences[i] for i in chunk]
+                    padding = [""] * (_SENTENCES_PER_PASS - len(words))
+                    with self._exact_arithmetic():
+                        found = self.model.embed_words(words + padding)[: len(words)]
+                    embeds_ND[chunk] = found.float().cpu().numpy()
+            return embeds_ND
 
         return cache.get_or_compute(
             words,
@@ -275,6 +282,9 @@ class Engine:
     def _arithmetic(self) -> AbstractContextManager[object]:
         if self.precision != torch.float32:
             return torch.autocast(self.device.type, dtype=self.precision)
+        return self._exact_arithmetic()
+
+    def _exact_arithmetic(self) -> AbstractContextManager[object]:
         if self.device.type == "cpu" and can_use_cpu_kernels():
             return CpuKernels()
         return nullcontext()

@@ -306,7 +306,7 @@ def test_bf16_results_are_fp32(model, vocabulary):
 def embedded(model, words, cache_folder, *, encoder="small"):
     """The embeddings, and how often the text encoder ran for them."""
     passes = []
-    hook = model.clip.model.transformer.register_forward_hook(lambda *_: passes.append(1))
+    hook = model.clip.model.ln_final.register_forward_hook(lambda *_: passes.append(1))
     found = Engine(model, place("cpu", "fp32", 1)).embed_vocabulary(
         load_vocabulary(words)[0], cache=TextEmbeddingCache(cache_folder), encoder=encoder
     )

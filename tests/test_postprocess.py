@@ -47,7 +47,7 @@ def tiles(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 # --- helpers ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", [1, 2, 254, 255, 256, 600])
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 66, 144, 150, 600, 65_534])
 def test_first_of_largest_is_argmax(count: int) -> None:
     # Few different values, so that many are equal.
     generator = torch.Generator().manual_seed(count)

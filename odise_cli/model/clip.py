@@ -17,6 +17,7 @@ _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
 TEXT_CONTEXT = 77
 """Tokens that the text encoder sees, start and end included."""
+_LENGTH_STEP = 8
 
 
 class Clip(nn.Module):
@@ -55,11 +56,18 @@ class Clip(nn.Module):
     def embed_words(self, words: Sequence[str]) -> Tensor:
         """Embed words or sentences, raw: projected, not normalised.
 
+        No token sees those behind it, so what follows the longest sentence is left out.
+
         Returns:
             [N, D] text embeddings.
         """
         tokens_NT = tokenize(words, context=self.model.context_length)
-        return self.model.encode_text(tokens_NT.to(self.model.token_embedding.weight.device))
+        # The end mark has the highest number of all tokens.
+        end_N = tokens_NT.argmax(dim=-1)
+        length = _rounded_length(int(end_N.max()) + 1)
+        states_NTC = self._encode_tokens(tokens_NT[:, :length])
+        ends_NC = states_NTC[torch.arange(len(end_N)), end_N.to(states_NTC.device)]
+        return ends_NC @ self.model.text_projection
 
     def encode_states(self, sentences: Sequence[str]) -> Tensor:
         """The text tower's last hidden states: what a diffusion model is conditioned on.
@@ -67,11 +75,17 @@ class Clip(nn.Module):
         Returns:
             [N, T, C], layer-normed, not projected; T tokens, C text width.
         """
-        model = self.model
-        tokens_NT = tokenize(sentences, context=model.context_length)
+        context_length = self.model.context_length
+        return self._encode_tokens(tokenize(sentences, context=context_length))
+
+    def _encode_tokens(self, tokens_NT: Tensor) -> Tensor:
+        """[N, T, C] layer-normed states of the text tower."""
+        model, length = self.model, tokens_NT.shape[1]
         tokens_NT = tokens_NT.to(model.token_embedding.weight.device)
-        states_NTC = model.token_embedding(tokens_NT) + model.positional_embedding
-        states_NTC = model.transformer(states_NTC, attn_mask=model.attn_mask)
+        states_NTC = model.token_embedding(tokens_NT) + model.positional_embedding[:length]
+        bias_1TT = model.attn_mask[None, :length, :length]
+        for block in model.transformer.resblocks:
+            states_NTC = _attend(block, states_NTC, states_NTC, bias_1TT)
         return model.ln_final(states_NTC)
 
     def embed_images(self, images_B3HW: Tensor) -> Tensor:
@@ -210,6 +224,19 @@ def tokenize(sentences: Sequence[str], *, context: int = TEXT_CONTEXT) -> Tensor
 def count_tokens(text: str) -> int:
     """Tokens of a text in the text encoder, without start and end marks; does not cut."""
     return len(_tokenizer().encode(text))
+
+
+def text_length(text: str) -> int:
+    """Tokens of a text for which the text encoder computes, start, end and rounding included.
+
+    Texts of equal length share a batch, whatever others are there.
+    """
+    return _rounded_length(min(count_tokens(text) + 2, TEXT_CONTEXT))
+
+
+def _rounded_length(num_tokens: int) -> int:
+    """Few different lengths, so that batches are full and their shapes repeat."""
+    return min(-(-num_tokens // _LENGTH_STEP) * _LENGTH_STEP, TEXT_CONTEXT)
 
 
 @cache

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from odise_cli.model.clip import TEXT_CONTEXT, Clip, resize_bicubic
+from odise_cli.model.clip import TEXT_CONTEXT, Clip, resize_bicubic, text_length
 from odise_cli.model.odise import Odise
 from tests.golden import drawn
 
@@ -23,10 +23,25 @@ def images(count: int, height: int, width: int, seed: int = 0) -> Tensor:
 
 @torch.no_grad()
 def test_words_as_open_clip_embeds_them(clip: Clip) -> None:
-    words = ["kite", "a photo of a kite.", ""]
+    words = ["kite", "a photo of a kite.", "", "wow!! a kite!", 90 * "kite "]
     expected = clip.model.encode_text(open_clip.tokenize(words))
-    assert torch.equal(clip.embed_words(words), expected)
+    torch.testing.assert_close(clip.embed_words(words), expected, rtol=1e-5, atol=1e-5)
+    for word, embed in zip(words, expected, strict=True):
+        torch.testing.assert_close(clip.embed_words([word])[0], embed, rtol=1e-5, atol=1e-5)
     assert open_clip.tokenize(words).shape[1] == TEXT_CONTEXT
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("kite", 8),  # with start and end, three
+        ("a photo of a kite.", 8),  # six and two
+        ("a photo of a red kite.", 16),
+        (90 * "kite ", TEXT_CONTEXT),
+    ],
+)
+def test_text_length_counts_marks_and_rounds_up(text: str, length: int) -> None:
+    assert text_length(text) == length
 
 
 @torch.no_grad()
