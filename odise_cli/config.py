@@ -64,7 +64,7 @@ class InferenceConfig:
     """How a model is run over images: what `segment` and `evaluate` are asked alike."""
 
     model: str = "label"
-    """`label`, `caption`, `tiny`, a model folder or a training run's folder."""
+    """`label`, `caption`, `tiny`, or a folder: a model's, an exported one, a training run's."""
     weights: Path | None = None
     """A `.pth` or `.safetensors` head that replaces the model's own."""
     offline: bool = False

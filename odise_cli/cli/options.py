@@ -85,7 +85,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="MODEL",
-        help="label, caption, tiny, a model folder or a training run's folder.",
+        help="label, caption, tiny, or a folder: a model's, an exported one, a training run's.",
         autocompletion=lambda: ["label", "caption", "tiny"],
         rich_help_panel=_MODEL,
     ),

@@ -187,6 +187,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
+            # Inputs have axes in common: that is what a name of an axis is for.
+            warnings.filterwarnings("ignore", message="# The axis name")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
