@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
 ABLATIONS := features captioner timestep classifier pooling
-.PHONY: help setup demo check test test-gpu bench ablations $(ABLATIONS:%=ablation-%)
+.PHONY: help setup demo check test test-gpu bench bench-gpu ablations $(ABLATIONS:%=ablation-%)
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -41,7 +41,12 @@ test-gpu: $(INSTALLED) ## The tests that need a CUDA device
 bench: $(INSTALLED) ## Speed of the tiny model, the evaluator beside others, listing to merging
 	$(BIN)/python benchmarks/throughput.py --model tiny
 	$(BIN)/python benchmarks/evaluator.py
+	$(BIN)/python benchmarks/vocabularies.py
+	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/scale.py
+
+bench-gpu: $(INSTALLED) ## All that is to be known of a GPU, as rows of results.csv
+	$(BIN)/python benchmarks/gpu.py --record benchmarks/results.csv
 
 ablations: $(ABLATIONS:%=ablation-%) ## The paper's ablations in miniature; one: make ablation-NAME
 
