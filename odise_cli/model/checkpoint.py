@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import ModelMixin
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -100,9 +101,12 @@ def read_config_file(folder: Path) -> dict[str, Any]:
             "Use label, caption, tiny or a folder that odise wrote."
         )
     try:
-        return dict(json.loads(config_path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        content = json.loads(config_path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise _no_configuration(folder, error) from error
+    if not isinstance(content, dict):
+        raise _no_configuration(folder, TypeError(f"it is a {type(content).__name__}"))
+    return content
 
 
 def _no_configuration(folder: Path, error: Exception) -> CheckpointError:
@@ -238,10 +242,19 @@ def save_model_folder(model: Odise, clip_config: Mapping[str, Any], folder: Path
     folder.mkdir(parents=True, exist_ok=True)
     save_head(model, folder / HEAD_FILE)
     _save_empty_caption(model, folder)
-    model.diffusion.unet.save_pretrained(folder / "unet")
-    model.diffusion.vae.save_pretrained(folder / "vae")
+    _save_diffusion_part(model.diffusion.unet, folder / "unet")
+    _save_diffusion_part(model.diffusion.vae, folder / "vae")
     save_clip(model.clip.model, clip_config, folder / "clip")
     _write_config(folder, model.config.to_json())
+
+
+def _save_diffusion_part(part: ModelMixin, folder: Path) -> None:
+    """As diffusers saves it, but for the place on this machine that it was read from."""
+    part.save_pretrained(folder)
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config.pop("_name_or_path", None)
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _save_empty_caption(model: Odise, folder: Path) -> None:

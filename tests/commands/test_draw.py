@@ -66,7 +66,7 @@ def test_the_truth_is_read_back_pixel_for_pixel(world, categories, truths):
     assert dataset.image_names == tuple(truths)
     for name, scene in truths.items():
         labels = dataset.read(name)
-        assert np.array_equal(labels.panoptic_HW, scene.numbers_HW)
+        assert np.array_equal(labels.panoptic.to_map(), scene.numbers_HW)
         read = {region.id: categories[region.category].name for region in labels.regions}
         assert read == {segment.number: segment.concept.name for segment in scene.segments}
         assert not any(region.iscrowd for region in labels.regions)

@@ -65,6 +65,13 @@ def test_saved_and_loaded_model_gives_the_same_numbers(
     assert loaded.config == model.config
 
 
+def test_a_folder_does_not_say_where_its_parts_were_read(folder: Path, tmp_path: Path) -> None:
+    loaded = load_model(read_model_folder(folder), offline=True)
+    save_model_folder(loaded, drawn.CLIP_CONFIG, tmp_path / "copy")
+    for path in (tmp_path / "copy").rglob("*.json"):
+        assert str(folder) not in path.read_text(), path
+
+
 def test_layout_of_a_model_folder(folder: Path) -> None:
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert files == {
