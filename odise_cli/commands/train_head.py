@@ -36,7 +36,7 @@ from odise_cli.model.weights_file import read_tensors
 from odise_cli.placement import Placement
 from odise_cli.recipe.schema import Recipe
 from odise_cli.training.batches import open_batches
-from odise_cli.training.criterion import Criterion
+from odise_cli.training.criterion import Criterion, LossWeights
 from odise_cli.training.feature_cache import cache_features
 from odise_cli.training.loop import Task
 from odise_cli.training.new_head import initialise_head
@@ -153,7 +153,7 @@ def build_head_task(
     )
     objective = TrainingObjective(
         model,
-        Criterion(gather=gather_rows, sampler=PointSampler(num_points=recipe.num_points)),
+        _criterion(recipe),
         text=embed(parts.vocabulary).text if recipe.supervision == "label" else None,
         recomputes_diffusion=recipe.checkpoint_activations,
     )
@@ -171,6 +171,14 @@ def build_head_task(
         validate=None
         if validation is None
         else lambda: validate(engine, embed(validation.vocabulary), validation),
+    )
+
+
+def _criterion(recipe: Recipe) -> Criterion:
+    return Criterion(
+        gather=gather_rows,
+        sampler=PointSampler(num_points=recipe.num_points),
+        weights=LossWeights(no_object=recipe.no_object_weight),
     )
 
 

@@ -175,6 +175,9 @@ class Recipe:
     """Compute activations twice instead of keeping them: slower, in far less memory."""
     num_points: int = 12544
     """Points at which masks are compared, in matching and in the losses of masks."""
+    no_object_weight: float = 0.1
+    """Of `head`: what a query without a mask counts in the loss of classes. The larger, the sooner
+    a head learns to see every object once."""
     cache_features: bool = False
     """Keep the frozen network's features of every image on disk; needs `freeze_captioner` and
     `data.augment = false`, because only then an image's features are always the same."""
@@ -201,6 +204,7 @@ class Recipe:
         if self.images_per_pass is not None:
             check_least("images_per_pass", self.images_per_pass, 1)
         check_least("seed", self.seed, 0)
+        check_share("no_object_weight", self.no_object_weight)
         if self.freeze_text and self.task != "clip":
             raise UsageError(
                 f"freeze_text: means nothing to task {self.task!r}. "

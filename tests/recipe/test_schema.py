@@ -20,6 +20,7 @@ from odise_cli.recipe.schema import (
         (Recipe, {"batch_size": 0}, r"^batch_size: 0 is too small\."),
         (Recipe, {"images_per_pass": 0}, r"^images_per_pass: 0 is too small\."),
         (Recipe, {"seed": -1}, r"^seed: -1 is too small\."),
+        (Recipe, {"no_object_weight": 1.5}, r"^no_object_weight: 1\.5 is out of range\."),
         (Recipe, {"freeze_text": True}, r"^freeze_text: means nothing to task 'head'\."),
         (Recipe, {"cache_features": True}, r"^cache_features: .* freeze_captioner = true\."),
         (Recipe, {"supervision": "caption"}, r"^data\.captions: was not given\."),
