@@ -38,7 +38,8 @@ test: $(INSTALLED) ## All tests that need neither GPU nor network nor minutes
 test-gpu: $(INSTALLED) ## The tests that need a CUDA device
 	$(BIN)/pytest -m gpu
 
-bench: $(INSTALLED) ## Speed of the tiny model, the evaluator beside others, listing to merging
+bench: $(INSTALLED) ## Loading and speed of the tiny model, the evaluator beside others, listing to merging
+	$(BIN)/python benchmarks/loading.py
 	$(BIN)/python benchmarks/throughput.py --model tiny
 	$(BIN)/python benchmarks/evaluator.py
 	$(BIN)/python benchmarks/vocabularies.py
