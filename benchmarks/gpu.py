@@ -156,14 +156,15 @@ def main() -> None:
 def measure_network(bench: Bench, arguments: argparse.Namespace) -> None:
     """Precisions and batches against the bound, then layouts and compilers."""
     rates = {name: measure_rate(bench, name, arguments.matrix) for name in arguments.precisions}
-    engine, words = bench.engine(arguments.precisions[0])
+    engine, words = bench.engine(arguments.precisions[-1])
     flops = count_flops(bench, engine, words)
 
     def predict(count: int) -> object:
         return engine.predict(count * [bench.pixels], words)
 
-    for precision in arguments.precisions:
-        engine.precision = PRECISIONS[precision]
+    # The first precision last: its engine is the one that is varied.
+    for precision in reversed(arguments.precisions):
+        engine, words = bench.engine(precision)
         best = max(bench.speed("plain", precision, batch, predict) for batch in arguments.batches)
         bound = rates[precision] * 1e12 / flops
         bench.row(
@@ -171,7 +172,6 @@ def measure_network(bench: Bench, arguments: argparse.Namespace) -> None:
             precision=precision,
             accuracy=f"at the matrix rate {bound:.2f} images/s, the best {best:.2f}",
         )
-    engine.precision = PRECISIONS[arguments.precisions[0]]
     vary(bench, engine, predict, arguments)
 
 

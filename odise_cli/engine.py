@@ -26,6 +26,7 @@ from odise_cli.model.clip import text_length
 from odise_cli.model.cpu_kernels import CpuKernels, can_use_cpu_kernels
 from odise_cli.model.network import Network
 from odise_cli.model.odise import MaskPredictions, Odise
+from odise_cli.model.precision import hold_frozen_in
 from odise_cli.placement import Placement
 from odise_cli.structures import DecodedImage, ImageResult, Segmentation
 from odise_cli.vocabulary.cache import TextEmbeddingCache
@@ -92,9 +93,10 @@ class Engine:
         model: modules in fp32 on the CPU, which are moved, and not to be used elsewhere
             afterwards; or exported graphs, which are where they were opened.
         placement: where and how it runs.
+        is_learning: it is trained besides, so that all of it stays fp32.
     """
 
-    def __init__(self, model: Network, placement: Placement) -> None:
+    def __init__(self, model: Network, placement: Placement, *, is_learning: bool = False) -> None:
         self.device = placement.device
         self.precision = placement.precision
         self.num_batch_halvings = 0
@@ -109,6 +111,8 @@ class Engine:
             torch.cuda.set_per_process_memory_fraction(fraction, self.device)
         self.model = model
         if isinstance(model, Odise):
+            if self.precision != torch.float32 and not is_learning:
+                hold_frozen_in(model, self.precision)
             _move(model, self.device)
 
     def embed_vocabulary(

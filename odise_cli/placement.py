@@ -20,7 +20,7 @@ class Placement:
 
     device: torch.device
     precision: torch.dtype
-    """Of the network's matrix products; weights and results stay fp32."""
+    """Of the frozen networks and of all matrix products; what was trained stays fp32."""
     batch_size: int
     """Images per batch."""
     max_memory_bytes: int | None = None

@@ -1,5 +1,6 @@
 """The engine: batches through a thread of its own, memory, precision, words embedded once."""
 
+import copy
 import dataclasses
 import itertools
 import threading
@@ -297,10 +298,27 @@ def test_bf16_agrees_with_fp32(model, vocabulary):
 
 
 def test_bf16_results_are_fp32(model, vocabulary):
-    results = Engine(model, place("cpu", "bf16", 1)).segment_batch(
+    results = Engine(copy.deepcopy(model), place("cpu", "bf16", 1)).segment_batch(
         [image(0, SIZES[0])], vocabulary, EVERYTHING
     )
     assert results[0].segmentation.instances.scores.dtype == np.float32
+
+
+def test_only_a_model_that_does_not_learn_is_held_in_bf16(model, vocabulary):
+    def dtypes(engine):
+        return {parameter.dtype for parameter in engine.model.diffusion.parameters()}
+
+    placement = place("cpu", "bf16", 1)
+    learning = Engine(copy.deepcopy(model), placement, is_learning=True)
+    frozen = Engine(copy.deepcopy(model), placement)
+    assert (dtypes(learning), dtypes(frozen)) == ({torch.float32}, {torch.bfloat16})
+    # Both run, and say much the same: eight bits of mantissa are about 1 % after a few layers.
+    pixels = image(0, SIZES[0]).resized_HW3
+    classes, others = (
+        engine.predict([pixels], vocabulary)[0].class_scores_QK.float().softmax(-1)
+        for engine in (learning, frozen)
+    )
+    assert (classes - others).abs().max() < 0.05
 
 
 def embedded(model, words, cache_folder, *, encoder="small"):

@@ -143,7 +143,7 @@ def build_head_task(
     """
     recipe = config.recipe
     model = _load_model(config, parts.source)
-    engine = Engine(model, placement)
+    engine = Engine(model, placement, is_learning=True)
     if recipe.checkpoint_activations:
         model.crops_per_pass = _CROPS_PER_RECOMPUTATION
     embed = partial(

@@ -50,6 +50,7 @@ class DiffusionFeatures(nn.Module):
     """
 
     noise: Tensor
+    sinusoid_1E: Tensor
 
     def __init__(
         self,
@@ -72,7 +73,9 @@ class DiffusionFeatures(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(1, 4, _NOISE_SIDE, _NOISE_SIDE, generator=generator)
         self.register_buffer("noise", noise, persistent=False)
-        self.timestep = timestep
+        # Once: the UNet would make it in every pass, and copy a number to the device for it.
+        sinusoid_1E = unet.time_proj(torch.tensor([timestep]))
+        self.register_buffer("sinusoid_1E", sinusoid_1E, persistent=False)
         self.signal_weight, self.noise_weight = noise_schedule(timestep)
 
     @property
@@ -91,11 +94,22 @@ class DiffusionFeatures(nn.Module):
             time_BE: vector added to the UNet's time embedding.
 
         Returns:
-            eight maps [B, C, H / stride, W / stride], strides as in `TAP_STRIDES`.
+            eight maps [B, C, H / stride, W / stride], strides as in `TAP_STRIDES`, in the
+            weights' dtype or, where these are fp32, in that of autocast.
         """
+        device_type = crops_B3HW.device.type
+        if self.noise.dtype == torch.float32 or not torch.is_autocast_enabled(device_type):
+            return self._extract(crops_B3HW, text_BTC, time_BE)
+        # The weights have their precision already: autocast would only take the norms to fp32.
+        with torch.autocast(device_type, enabled=False):
+            return self._extract(crops_B3HW, text_BTC, time_BE)
+
+    def _extract(self, crops_B3HW: Tensor, text_BTC: Tensor, time_BE: Tensor) -> list[Tensor]:
+        dtype = self.noise.dtype
+        text_BTC, time_BE = text_BTC.to(dtype), time_BE.to(dtype)
         latents, encoder_taps, decoder_taps = [], [], []
         for chunk in crops_B3HW.split(self.vae_chunk) if self.vae_chunk else (crops_B3HW,):
-            latent, taps = self.encode(2.0 * chunk - 1.0)
+            latent, taps = self.encode((2.0 * chunk - 1.0).to(dtype))
             latents.append(latent)
             encoder_taps.append(taps)
             decoder_taps.append(self.decode(latent))
@@ -157,8 +171,7 @@ class DiffusionFeatures(nn.Module):
             time_BE: vector added to the time embedding after its MLP.
         """
         unet = self.unet
-        time = unet.get_time_embed(sample=latents_B4HW, timestep=self.timestep)
-        time = unet.time_embedding(time) + time_BE
+        time = unet.time_embedding(self.sinusoid_1E.expand(latents_B4HW.shape[0], -1)) + time_BE
         x = unet.conv_in(latents_B4HW)
         skips = [x]
         for block in unet.down_blocks:
