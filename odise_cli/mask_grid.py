@@ -12,6 +12,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from odise_cli.transfers import to_device
+
 _TILE_SIDE_PX = 128
 """On a CPU: small enough for its cache and for edges to be rare, large for the calls' overhead."""
 _DEVICE_TILE_BYTES = 2**29
@@ -73,7 +75,8 @@ class MaskGrid:
         Two bilinear resizes, as published: to the canvas, then from its image part to the
         output.
         """
-        source_QHW, rows_RH, columns_CW = self._under(tile)
+        source_QHW, *weights = self._under(tile)
+        rows_RH, columns_CW = (to_device(each, source_QHW.device) for each in weights)
         chosen_QHW = source_QHW if index_Q is None else source_QHW[index_Q]
         return rows_RH @ chosen_QHW @ columns_CW.T
 
@@ -85,7 +88,7 @@ class MaskGrid:
         return low_Q - margin_Q, high_Q + margin_Q
 
     def _under(self, tile: Tile) -> tuple[Tensor, Tensor, Tensor]:
-        """The coarse logits under a tile, and the weights of their rows and columns."""
+        """The coarse logits under a tile; in main memory, weights of their rows and columns."""
         first_row, rows_RH = self._weights(0, tile.top, tile.bottom)
         first_column, columns_CW = self._weights(1, tile.left, tile.right)
         source_QHW = self.logits_QHW[
@@ -93,7 +96,7 @@ class MaskGrid:
             first_row : first_row + rows_RH.shape[1],
             first_column : first_column + columns_CW.shape[1],
         ]
-        return source_QHW, rows_RH.to(source_QHW.device), columns_CW.to(source_QHW.device)
+        return source_QHW, rows_RH, columns_CW
 
     def _weights(self, axis: int, first: int, end: int) -> tuple[int, Tensor]:
         sides = (self.canvas_size[axis], self.image_size[axis], self.output_size[axis])

@@ -6,6 +6,8 @@ pixels, H W pixels of the output. Knows nothing of files or of the network.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from torch.nn import functional as F
 
 from odise_cli.mask_grid import MaskGrid
 from odise_cli.structures import Instances, Segment
+from odise_cli.transfers import to_device, to_host
 
 _VOTE_BYTES = 16 * 2**20
 """Of the votes that exist at a time: about a CPU's cache."""
@@ -55,13 +58,35 @@ def panoptic(
     index_Q = is_kept_Q.nonzero().squeeze(1)
     if not len(index_Q):
         return np.zeros(grid.output_size, np.int32), ()
-    winner_HW, areas_Q3 = _win_pixels(grid.select(index_Q), score_Q[index_Q])
-    id_of_Q = np.zeros(len(index_Q) + 1, np.int32)
+    winner_HW, areas_3Q = _win_pixels(grid.select(index_Q), score_Q[index_Q])
+    best = probabilities_QK[index_Q, :-1].topk(min(_NUM_ALTERNATIVES, len(isthing_K)))
+    # All at once: asked for one by one, each number would wait for the device.
+    on_host = to_host(areas_3Q.T, category_Q[index_Q], score_Q[index_Q], best.indices, best.values)
+    id_of_Q, segments = _choose_segments(on_host, isthing_K, overlap_threshold, unknown_threshold)
+    return look_up(id_of_Q, winner_HW), segments
+
+
+def _choose_segments(
+    candidates: Sequence[NDArray[Any]],
+    isthing_K: NDArray[np.bool_],
+    overlap_threshold: float,
+    unknown_threshold: float,
+) -> tuple[NDArray[np.int32], tuple[Segment, ...]]:
+    """Ids of the masks that become segments, [Q + 1], and the segments in their order.
+
+    Args:
+        candidates: of each mask [Q, 3] areas, category, score, and [Q, 5] best categories with
+            their probabilities.
+        isthing_K: as for `panoptic`, like the thresholds.
+        overlap_threshold: share of its own area that a mask must win.
+        unknown_threshold: segments of a lower probability become void.
+    """
+    # Pixels without a winner hold −1, which picks the last entry: void.
+    id_of_Q = np.zeros(len(candidates[0]) + 1, np.int32)
     segments: dict[int, Segment] = {}
     stuff_ids: dict[int, int] = {}
-    for query, (own, won, inside) in enumerate(areas_Q3):
-        row = int(index_Q[query])
-        category, score = int(category_Q[row]), float(score_Q[row])
+    rows = zip(*(values.tolist() for values in candidates), strict=True)
+    for query, ((own, won, inside), category, score, categories, scores) in enumerate(rows):
         if not inside or won / own < overlap_threshold or score < unknown_threshold:
             continue
         segment_id = stuff_ids.get(category, len(segments) + 1)
@@ -69,17 +94,37 @@ def panoptic(
         if not isthing_K[category]:
             stuff_ids[category] = segment_id
         if segment_id not in segments or score > segments[segment_id].score:
-            segments[segment_id] = _segment(segment_id, category, probabilities_QK[row, :-1])
-    # Pixels without a winner hold −1, which picks the last entry: void.
-    return id_of_Q[winner_HW], tuple(segments.values())
+            segments[segment_id] = Segment(
+                id=segment_id,
+                category=category,
+                score=score,
+                alternatives=tuple(zip(categories, scores, strict=True)),
+            )
+    return id_of_Q, tuple(segments.values())
 
 
-def _win_pixels(grid: MaskGrid, score_Q: Tensor) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def look_up(id_of_Q: NDArray[np.int32], index_HW: Tensor) -> NDArray[np.int32]:
+    """The ids of a map of indices, −1 the last; a byte a pixel leaves a device where that does."""
+    if index_HW.device.type != "cpu":
+        return look_up_on_device(id_of_Q, index_HW)
+    ids_HW: NDArray[np.int32] = id_of_Q[index_HW.numpy()]
+    return ids_HW
+
+
+def look_up_on_device(id_of_Q: NDArray[np.int32], index_HW: Tensor) -> NDArray[np.int32]:
+    """The same where the map is."""
+    dtype = np.uint8 if id_of_Q.max() < 256 else np.int32
+    ids_Q = to_device(torch.from_numpy(id_of_Q.astype(dtype)), index_HW.device)
+    (ids_HW,) = to_host(ids_Q[index_HW.long()])
+    return ids_HW.astype(np.int32)
+
+
+def _win_pixels(grid: MaskGrid, score_Q: Tensor) -> tuple[Tensor, Tensor]:
     """Who wins each pixel, and how much each mask owns, wins, and wins of its own.
 
     Returns:
         [H, W] index of the winning query where the pixel lies inside its mask, else −1, and
-        [Q, 3] areas: own mask, pixels won, pixels won inside the mask.
+        [3, Q] areas: own mask, pixels won, pixels won inside the mask.
     """
     num_queries = len(score_Q)
     winner_HW = torch.empty(grid.output_size, dtype=torch.int32, device=score_Q.device)
@@ -101,18 +146,7 @@ def _win_pixels(grid: MaskGrid, score_Q: Tensor) -> tuple[NDArray[np.int32], NDA
         areas_3Q[2] += best_RC[is_inside_RC].bincount(minlength=num_queries)
         winner_RC = best_RC.masked_fill(~is_inside_RC, -1)
         winner_HW[tile.top : tile.bottom, tile.left : tile.right] = winner_RC
-    return winner_HW.cpu().numpy(), areas_3Q.T.cpu().numpy()
-
-
-def _segment(segment_id: int, category: int, probability_K: Tensor) -> Segment:
-    """A segment with its score and the most probable categories."""
-    best = probability_K.topk(min(_NUM_ALTERNATIVES, len(probability_K)))
-    return Segment(
-        id=segment_id,
-        category=category,
-        score=float(probability_K[category]),
-        alternatives=tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True)),
-    )
+    return winner_HW, areas_3Q
 
 
 def semantic(class_scores_QK: Tensor, grid: MaskGrid) -> NDArray[np.uint16]:
@@ -137,7 +171,9 @@ def semantic(class_scores_QK: Tensor, grid: MaskGrid) -> NDArray[np.uint16]:
         labels_HW[tile.top : tile.bottom, tile.left : tile.right] = labels_RC.view(
             masks_QRC.shape[1:]
         )
-    return labels_HW.cpu().numpy().astype(np.uint16)
+    # Two bytes a pixel; torch computes little with unsigned ones, and keeps these bits.
+    (labels,) = to_host(labels_HW.to(torch.int16))
+    return labels.view(np.uint16)
 
 
 def _vote(weights_KQ: Tensor, masks_QP: Tensor) -> Tensor:
@@ -193,14 +229,15 @@ def instances(
     probabilities_QK = class_scores_QK.softmax(-1)[:, :-1]
     flat = probabilities_QK.flatten()
     top_scores, top_index = flat.topk(min(num_instances, len(flat)), sorted=False)
-    query_N = (top_index // len(isthing_K)).cpu().numpy()
-    category_N = (top_index % len(isthing_K)).cpu().numpy()
+    index_N, score_N = to_host(top_index, top_scores.float())
+    query_N, category_N = np.divmod(index_N, len(isthing_K))
     is_thing_N = isthing_K[category_N]
     query_N, category_N = query_N[is_thing_N], category_N[is_thing_N]
     unique_U, row_N = np.unique(query_N, return_inverse=True)
-    packed_U, quality_U = _pack_masks(grid.select(torch.from_numpy(unique_U)))
+    index_U = to_device(torch.from_numpy(unique_U), grid.logits_QHW.device)
+    packed_U, quality_U = _pack_masks(grid.select(index_U))
     quality_N = quality_U[row_N]
-    score_N = top_scores.float().cpu().numpy()[is_thing_N] * quality_N
+    score_N = score_N[is_thing_N] * quality_N
     order = np.argsort(-score_N, kind="stable")
     # The probability inside a mask exceeds one half, so 0 says that nothing is inside.
     order = order[quality_N[order] > 0]
@@ -230,7 +267,8 @@ def _pack_masks(grid: MaskGrid) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
             area_Q[index_Q] += inside_QRC.flatten(1).count_nonzero(dim=1)
         # Strips begin at multiples of eight pixels, so that their bytes can be joined.
         packed.append(pack_bits(inside_QRW.flatten(1)))
-    return torch.cat(packed, dim=1).cpu().numpy(), (sum_Q / (area_Q + 1e-6)).float().cpu().numpy()
+    packed_QB, quality_Q = to_host(torch.cat(packed, dim=1), (sum_Q / (area_Q + 1e-6)).float())
+    return packed_QB, quality_Q
 
 
 def pack_bits(bits_NP: Tensor) -> Tensor:

@@ -16,7 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "odise_cli"
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
-TENSOR_LAYERS = ("model", "mask_grid", "postprocess", "placement", "engine", "training", "export")
+TENSOR_LAYERS = (
+    *("model", "transfers", "mask_grid", "postprocess", "placement", "engine"),
+    *("training", "export"),
+)
 
 
 def sources(*folders: str) -> list[Path]:

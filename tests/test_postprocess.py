@@ -14,6 +14,8 @@ from odise_cli.mask_grid import MaskGrid
 from odise_cli.postprocess import (
     first_of_largest,
     instances,
+    look_up,
+    look_up_on_device,
     pack_bits,
     pack_bits_on_device,
     panoptic,
@@ -62,6 +64,16 @@ def test_bits_are_packed_as_numpy_does(count: int) -> None:
     expected = np.packbits(bits.numpy(), axis=1)
     np.testing.assert_array_equal(pack_bits(bits).numpy(), expected)
     np.testing.assert_array_equal(pack_bits_on_device(bits).numpy(), expected)
+
+
+@pytest.mark.parametrize("largest_id", [0, 3, 255, 256, 70_000])
+def test_ids_are_looked_up_on_a_device_as_numpy_does(largest_id: int) -> None:
+    ids = np.array([1, largest_id, 2, 0], np.int32)
+    index = torch.tensor([[0, 1, -1], [2, 3, 1]], dtype=torch.int32)
+    expected = [[1, largest_id, 0], [2, 0, largest_id]]
+    for found in (look_up(ids, index), look_up_on_device(ids, index)):
+        assert found.dtype == np.int32
+        assert found.tolist() == expected
 
 
 # --- panoptic -----------------------------------------------------------------------------------
@@ -252,11 +264,11 @@ def test_semantic_is_the_naive_loop(seed: int) -> None:
             assert labels[y, x] == votes.index(max(votes))
 
 
-def test_semantic_with_20_000_categories() -> None:
-    scores = torch.full((3, 20_001), -20.0)
-    scores[0, 19_999] = scores[1, 7] = scores[2, 20_000] = 0.0  # the last is "no object"
+def test_semantic_with_as_many_categories_as_fit() -> None:
+    scores = torch.full((3, 65_536), -20.0)
+    scores[0, 65_534] = scores[1, 7] = scores[2, 65_535] = 0.0  # the last is "no object"
     grid = grid_of(rectangles((2, 4), (0, 2, 0, 2), (0, 2, 2, 4), (0, 2, 0, 4)))
-    assert semantic(scores, grid).tolist() == 2 * [[19_999, 19_999, 7, 7]]
+    assert semantic(scores, grid).tolist() == 2 * [[65_534, 65_534, 7, 7]]
 
 
 # --- instances ----------------------------------------------------------------------------------
