@@ -6,6 +6,7 @@ import typer
 
 from odise_cli.cli import options, summaries
 from odise_cli.cli.console import Console
+from odise_cli.cli.signals import StopSignals
 from odise_cli.config import DrawConfig
 
 _Scenes = Annotated[int, typer.Option("--scenes", metavar="N", help="How many scenes.")]
@@ -38,6 +39,8 @@ def draw(
     """Draw scenes of the tiny model's world: pictures, panoptic ground truth and captions.
 
     For example: odise draw --out world --scenes 500
+
+    What was stopped or killed goes on with the same command.
     """
     from odise_cli.commands.draw import run_draw
 
@@ -51,7 +54,10 @@ def draw(
         close_up=close_up,
         only_seen=only_seen,
     )
-    with console.image_progress() as on_progress:
-        report = run_draw(config, on_progress=on_progress)
+    with (
+        StopSignals(console.notice_in_signal_handler, unit="scene") as stop,
+        console.image_progress() as on_progress,
+    ):
+        report = run_draw(config, on_progress=on_progress, should_stop=stop.is_requested)
     console.result(report.to_json(), summaries.draw_report_text(report))
-    return 0
+    return stop.exit_code if report.is_interrupted else 0

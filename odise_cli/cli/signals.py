@@ -15,9 +15,15 @@ _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 class StopSignals:
     """Listens for SIGINT and SIGTERM while the `with` block lasts."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """`say` is called inside the signal handler, so it must not take locks or use buffers."""
+    def __init__(self, say: Callable[[str], None], *, unit: str = "batch") -> None:
+        """Listen from the beginning of the block on.
+
+        Args:
+            say: called inside the signal handler, so it must not take locks or use buffers.
+            unit: what is finished before the run ends, for the message.
+        """
         self._say = say
+        self._unit = unit
         self._received: int | None = None
         self._previous: dict[signal.Signals, Any] = {}
 
@@ -47,4 +53,4 @@ class StopSignals:
             self._say(f"{name} again: leaving at once.")
             os._exit(128 + number)
         self._received = number
-        self._say(f"{name}: finishing the batch in hand. Once more leaves at once.")
+        self._say(f"{name}: finishing the {self._unit} in hand. Once more leaves at once.")

@@ -113,8 +113,12 @@ def merge_report_text(report: "MergeReport") -> str:
 
 def draw_report_text(report: "DrawReport") -> str:
     """What `odise draw` says at the end."""
+    before = f" ({report.num_scenes_before} drawn before)" if report.num_scenes_before else ""
+    head = f"{_count(report.num_scenes, 'scene')}{before}, {_count(report.num_segments, 'segment')}"
+    if report.is_interrupted:
+        return f"{head}\nInterrupted. The same command goes on where this one stopped."
     return (
-        f"{_count(report.num_scenes, 'scene')}, {_count(report.num_segments, 'segment')}\n"
+        f"{head}\n"
         f"images:      {report.out / 'images'}\n"
         f"annotations: {report.out / 'panoptic.json'} (masks in {report.out / 'panoptic'})\n"
         f"captions:    {report.out / 'captions.json'}"

@@ -107,7 +107,7 @@ def read_run_json(path: Location) -> RunJson | None:
     except (ValueError, TypeError, KeyError):
         pass
     raise UsageError(
-        f"{path}: this is no run.json of odise. The folder belongs to something else. "
+        f"{path}: this is no {path.name} of odise. The folder belongs to something else. "
         "Give another --out."
     )
 

@@ -36,7 +36,9 @@ def test_a_result_as_json(tmp_path, capsys):
     assert document == {
         "out": str(out),
         "num_scenes": 2,
+        "num_scenes_before": 0,
         "num_segments": sum(len(entry["segments_info"]) for entry in infos),
+        "is_interrupted": False,
     }
 
 
