@@ -11,8 +11,15 @@ _TRAINING_SEED = 7
 
 
 def draw_pictures(folder: Path, *, scenes: int, held_out: int, size: str) -> None:
-    """Draw what is not there yet: training without unseen concepts, held-out scenes with all."""
-    if not (folder / TRAINING / "panoptic.json").exists():
+    """Draw what is not there yet: training without unseen concepts, held-out scenes with all.
+
+    Args:
+        folder: of the pictures.
+        scenes: to train on; 0 if nothing is trained.
+        held_out: to score on.
+        size: as `odise draw` has it.
+    """
+    if scenes and not (folder / TRAINING / "panoptic.json").exists():
         options = ["--only-seen", "--close-up", "0.25", "--seed", str(_TRAINING_SEED)]
         out = ["--out", str(folder / TRAINING), "--scenes", str(scenes), "--size", size]
         odise("draw", *out, *options)

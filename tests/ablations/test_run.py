@@ -10,6 +10,7 @@ from ablations.arms import ABLATIONS
 from ablations.run import main
 from ablations.variants import write_variant
 from odise_cli.errors import CheckpointError
+from odise_cli.hub import file_sha256
 from odise_cli.model.checkpoint import read_model_folder
 from tests.training.small_network import write_training_model
 
@@ -67,6 +68,38 @@ def test_arms_are_what_they_say(model, out, capsys):
         ("pooled", 1.0, 1.0),
         ("cropped", 1.0, 1.0),
     }
+
+
+def test_with_its_own_head_a_model_is_scored_as_it_is(model, tmp_path, capsys):
+    argv = ["--own-head", "--out", str(tmp_path), "--model", str(model), *SMALL]
+    assert main(["pooling", *argv]) == 0
+    printed = capsys.readouterr()
+    assert "odise train" not in printed.err
+    assert not (tmp_path / "heads").exists()
+    assert not (tmp_path / "pictures" / "train").exists()
+    table = (tmp_path / "pooling.md").read_text(encoding="utf-8")
+    assert printed.out.endswith(table)
+    lines = [line.strip("| \n").split(" | ") for line in table.splitlines()]
+    assert lines[0][-4:] == ["PQ seen", "PQ unseen", "PQ", "mIoU"]
+    assert [line[0] for line in lines[2:]] == [arm.title for arm in ABLATIONS["pooling"]]
+    weights = {
+        json.loads(path.read_text())["settings"]["weights"]["head"]
+        for path in tmp_path.glob("scores/pooling-*/predictions/run.json")
+    }
+    assert weights == {file_sha256(model / "head.safetensors")}
+    assert main(["classifier", *argv]) == 0
+    reports = sorted(tmp_path.glob("scores/classifier-*/report.json"))
+    assert len(reports) == len(ABLATIONS["classifier"])
+
+
+def test_heads_that_are_to_be_trained_differently_are_no_model_s_own(model, tmp_path, capsys):
+    argv = ["features", "--own-head", "--out", str(tmp_path / "out"), "--model", str(model)]
+    assert main(argv) == 2
+    assert capsys.readouterr().err == (
+        "--own-head: features compares heads that were trained differently. Expected classifier "
+        "or pooling. Leave out --own-head to train them.\n"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_was_drawn_to_train_on_is_what_counts_as_seen(model, out, capsys):
