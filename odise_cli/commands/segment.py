@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import odise_cli
+from odise_cli.commands.canvas_watch import CanvasWatch
 from odise_cli.commands.model_source import ModelSource
 from odise_cli.commands.network_source import ExportedSource, find_network
 from odise_cli.commands.ray_cluster import open_cluster
@@ -145,6 +146,7 @@ def run_segment(  # long because: the whole command, top to bottom
                 SegmentJob(config=config, source=source, vocabulary=vocabulary, placement=placement)
             )
             started = time.perf_counter()
+            watch = CanvasWatch(source.config, source.canvases, on_notice)
             batches = plan_batches(
                 records,
                 batch_size=placement.batch_size,
@@ -157,6 +159,7 @@ def run_segment(  # long because: the whole command, top to bottom
                 ResultWriters(folder, tally) as writers,
             ):
                 for batch, batch_results in results:
+                    watch.look_at(batch_results)
                     writers.write(batch, batch_results)
             num_halvings = pipeline.num_batch_halvings
         if num_halvings:

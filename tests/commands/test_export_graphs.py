@@ -92,6 +92,20 @@ def test_an_image_that_no_canvas_holds_is_shrunk(graphs, tmp_path):
         assert png.size == (80, 200)
 
 
+def test_a_canvas_that_images_leave_empty_is_named_once(graphs, images, tmp_path, capsys):
+    argv = ["--vocab", VOCAB, "--model", graphs, "--out"]
+    assert segment(images, *argv, tmp_path / "fitting") == 0
+    assert " covers " not in capsys.readouterr().err
+    for name in ("u.png", "v.png"):
+        Image.fromarray(picture(1, (160, 80))).save(tmp_path / name)
+    paths = [tmp_path / name for name in ("u.png", "v.png")]
+    assert segment(*paths, *argv, tmp_path / "upright") == 0
+    # 128x64 is shrunk to 64x32, a quarter of the canvas.
+    assert capsys.readouterr().err.count(" covers ") == 1
+    assert segment(*paths, *argv, tmp_path / "again", "--quiet") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_weights_of_opinions_are_those_asked_for(graphs, images, tmp_path):
     scores = []
     for number, flags in enumerate(([], ["--alpha", 0, "--beta", 0])):
