@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from odise_cli.data.world.concepts import COLORS, PATTERNS, Concept
+from odise_cli.data.world.concepts import COLORS, IRREGULAR_PLURALS, PATTERNS, Concept
 from odise_cli.data.world.render import SceneSegment
 
 _NUMERALS = {2: ("two", "a pair of"), 3: ("three", "several"), 4: ("four", "several")}
@@ -122,7 +122,7 @@ def _phrase(group: _Group, rng: np.random.Generator) -> str:
         return " ".join([*start, *words, noun])
     if group.number > 1:
         number = _pick(_NUMERALS.get(group.number, _MANY), rng)
-        return " ".join([number, *words, _plural(concept, noun)])
+        return " ".join([number, *words, plural(noun)])
     words.append(noun)
     article = "an" if words[0][0] in "aeiou" else "a"
     return " ".join(["the" if rng.random() < 0.12 else article, *words])
@@ -135,9 +135,10 @@ def _word(concept: Concept, rng: np.random.Generator) -> str:
     return _pick(concept.synonyms, rng)
 
 
-def _plural(concept: Concept, noun: str) -> str:
-    if noun == concept.name and concept.plural:
-        return concept.plural
+def plural(noun: str) -> str:
+    """What many of a kind are called, by any word for a thing."""
+    if noun in IRREGULAR_PLURALS:
+        return IRREGULAR_PLURALS[noun]
     if noun.endswith(("s", "x", "ch", "sh")):
         return noun + "es"
     return noun[:-1] + "ies" if noun.endswith("y") and noun[-2] not in "aeiou" else noun + "s"

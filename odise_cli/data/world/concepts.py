@@ -20,8 +20,6 @@ class Concept:
     """Colours that it comes in; empty if its colour goes without saying."""
     has_patterns: bool = True
     """Whether it may be striped, dotted or checkered; what has no colours never is."""
-    plural: str = ""
-    """Defaults to the name and an s."""
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -37,6 +35,15 @@ class Color:
     synonyms: tuple[str, ...] = ()
 
 
+IRREGULAR_PLURALS = {
+    "person": "people",
+    "cactus": "cacti",
+    "fish": "fish",
+    "goldfish": "goldfish",
+    "aircraft": "aircraft",
+    "sunshine": "sunshine",
+}
+"""Of names and synonyms of things; the others follow the rules of spelling."""
 COLORS = {
     "red": Color(rgb=(204, 52, 48), synonyms=("crimson", "scarlet")),
     "orange": Color(rgb=(235, 134, 38), synonyms=("tangerine",)),
@@ -68,19 +75,17 @@ THINGS = (
     Concept(name="tree", synonyms=("oak", "leafy tree")),
     Concept(name="pine tree", synonyms=("fir", "conifer"), is_seen=False),
     Concept(name="car", synonyms=("automobile", "motorcar"), colors=_ANY),
-    Concept(
-        name="bus", synonyms=("coach", "omnibus"), plural="buses", is_seen=False, colors=_BRIGHT
-    ),
+    Concept(name="bus", synonyms=("coach", "omnibus"), is_seen=False, colors=_BRIGHT),
     Concept(name="boat", synonyms=("sailboat", "yacht"), colors=_ANY),
     Concept(name="sun", synonyms=("sunshine",)),
     Concept(name="moon", synonyms=("crescent",), is_seen=False),
     Concept(name="cloud", synonyms=("fluffy cloud",)),
-    Concept(name="person", synonyms=("human", "pedestrian"), plural="people", colors=_BRIGHT),
+    Concept(name="person", synonyms=("human", "pedestrian"), colors=_BRIGHT),
     Concept(name="bird", synonyms=("songbird",), colors=_ANY),
     Concept(
         name="duck", synonyms=("duckling",), is_seen=False, colors=("yellow", "white", "brown")
     ),
-    Concept(name="fish", synonyms=("goldfish",), plural="fish", colors=_BRIGHT),
+    Concept(name="fish", synonyms=("goldfish",), colors=_BRIGHT),
     Concept(name="flower", synonyms=("blossom", "daisy"), colors=_BRIGHT, has_patterns=False),
     Concept(
         name="mushroom",
@@ -102,11 +107,10 @@ THINGS = (
         has_patterns=False,
     ),
     Concept(name="rock", synonyms=("boulder", "stone")),
-    Concept(name="cactus", synonyms=("succulent",), plural="cacti"),
+    Concept(name="cactus", synonyms=("succulent",)),
     Concept(
         name="bench",
         synonyms=("park seat",),
-        plural="benches",
         colors=("brown", "green", "gray"),
         has_patterns=False,
     ),
@@ -123,7 +127,7 @@ THINGS = (
     Concept(name="book", synonyms=("novel", "volume"), is_seen=False, colors=_WARES),
     Concept(name="clock", synonyms=("timepiece",), colors=_WARES, has_patterns=False),
     Concept(name="cup", synonyms=("mug", "teacup"), colors=_WARES),
-    Concept(name="box", synonyms=("parcel", "package"), plural="boxes", colors=("brown", *_WARES)),
+    Concept(name="box", synonyms=("parcel", "package"), colors=("brown", *_WARES)),
     Concept(
         name="bottle",
         synonyms=("flask",),

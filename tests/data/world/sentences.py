@@ -14,9 +14,10 @@ from odise_cli.data.world.render import SceneSegment
 _PLURALS = {
     "person": "people",
     "fish": "fish",
-    "goldfish": "goldfishes",
-    # English has "aircraft" for many too; the captions do not.
-    "aircraft": "aircrafts",
+    "goldfish": "goldfish",
+    "aircraft": "aircraft",
+    # It cannot be counted, and no scene has two suns.
+    "sunshine": "sunshine",
     "cactus": "cacti",
     "bus": "buses",
     "omnibus": "omnibuses",

@@ -4,12 +4,31 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from odise_cli.data.world.captions import describe
+from odise_cli.data.world.captions import describe, plural
 from odise_cli.data.world.concepts import CONCEPTS, PATTERNS, STUFF, THINGS
 from odise_cli.data.world.render import SceneSegment
 from odise_cli.model.clip import count_tokens
 from tests.data.world.sentences import Mention, mentions, plural_of
 
+_PLURALS = """
+house houses, cottage cottages, home homes, tree trees, oak oaks, leafy tree leafy trees,
+pine tree pine trees, fir firs, conifer conifers, car cars, automobile automobiles,
+motorcar motorcars, bus buses, coach coaches, omnibus omnibuses, boat boats, sailboat sailboats,
+yacht yachts, sun suns, sunshine sunshine, moon moons, crescent crescents, cloud clouds,
+fluffy cloud fluffy clouds, person people, human humans, pedestrian pedestrians, bird birds,
+songbird songbirds, duck ducks, duckling ducklings, fish fish, goldfish goldfish, flower flowers,
+blossom blossoms, daisy daisies, mushroom mushrooms, toadstool toadstools, balloon balloons,
+hot-air balloon hot-air balloons, airplane airplanes, plane planes, aircraft aircraft, tent tents,
+canvas shelter canvas shelters, umbrella umbrellas, parasol parasols, sunshade sunshades,
+lighthouse lighthouses, beacon tower beacon towers, rock rocks, boulder boulders, stone stones,
+cactus cacti, succulent succulents, bench benches, park seat park seats, ball balls,
+sphere spheres, lamp lamps, light lights, lantern lanterns, table tables, desk desks,
+chair chairs, stool stools, vase vases, jar jars, pot pots, book books, novel novels,
+volume volumes, clock clocks, timepiece timepieces, cup cups, mug mugs, teacup teacups, box boxes,
+parcel parcels, package packages, bottle bottles, flask flasks, window windows,
+glazed opening glazed openings
+"""
+"""Every word for a thing, and what many are called; written by hand."""
 _MAX_TOKENS = 75
 """CLIP's 77, without the marks of start and end."""
 
@@ -119,6 +138,27 @@ def test_every_word_for_a_thing_is_said(concept):
         two = " ; ".join(describe([*one, segment(2, concept)], rng) for _ in range(200))
         for word in concept.words:
             assert re.search(rf"\b{plural_of(word)}\b", two), word
+
+
+def test_plurals_are_those_of_english():
+    expected = {}
+    for pair in _PLURALS.replace("\n", " ").split(","):
+        words = pair.split()
+        half = len(words) // 2
+        expected[" ".join(words[:half])] = " ".join(words[half:])
+    assert {word: plural(word) for concept in THINGS for word in concept.words} == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "synonym", "never"),
+    [("airplane", "aircraft", "aircrafts"), ("fish", "goldfish", "goldfishes")],
+)
+def test_some_plurals_look_like_one(name, synonym, never):
+    (concept,) = (concept for concept in THINGS if concept.name == name)
+    two, rng = [segment(1, concept), segment(2, concept)], np.random.default_rng(24)
+    said = " ; ".join(describe(two, rng) for _ in range(100))
+    assert re.search(rf"\b(two|pair of) ([a-z]+ )?{synonym}\b", said)
+    assert never not in said
 
 
 def test_the_wording_varies():

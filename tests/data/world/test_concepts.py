@@ -1,6 +1,14 @@
 from collections import Counter
 
-from odise_cli.data.world.concepts import CATEGORY_IDS, COLORS, CONCEPTS, PATTERNS, STUFF, THINGS
+from odise_cli.data.world.concepts import (
+    CATEGORY_IDS,
+    COLORS,
+    CONCEPTS,
+    IRREGULAR_PLURALS,
+    PATTERNS,
+    STUFF,
+    THINGS,
+)
 
 
 def test_there_is_enough_of_it():
@@ -14,7 +22,7 @@ def test_there_is_enough_of_it():
 
 def test_no_word_means_two_things():
     words = [word for concept in CONCEPTS for word in concept.words]
-    words += [concept.plural for concept in CONCEPTS if concept.plural not in ("", concept.name)]
+    words += [many for one, many in IRREGULAR_PLURALS.items() if many != one]
     words += [word for name, color in COLORS.items() for word in (name, *color.synonyms)]
     words += [word for name, synonyms in PATTERNS.items() for word in (name, *synonyms)]
     assert [word for word, number in Counter(words).items() if number > 1] == []
