@@ -33,6 +33,7 @@ from PIL import Image
 from odise_cli.commands.segment import run_segment
 from odise_cli.config import SegmentConfig
 from odise_cli.engine import Engine
+from odise_cli.host_memory import keep_freed_memory
 from odise_cli.hub import cache_folder
 from odise_cli.model.checkpoint import save_model_folder
 from odise_cli.model.config import PUBLISHED_LABEL
@@ -49,6 +50,7 @@ CLIP_NAME = "ViT-L-14-336-quickgelu"
 
 def main() -> None:
     """Run once and print; append a row with --record."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="tiny", help="tiny, full, or a model folder")
     parser.add_argument("--size", type=int, default=1024, help="side of the images, pixels")

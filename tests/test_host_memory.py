@@ -83,6 +83,40 @@ def test_freed_memory_is_used_again():
     assert kept < mapped_anew / 10
 
 
+FAULTS_OF_A_THREAD = """
+import resource
+import sys
+import threading
+from odise_cli.cli.app import entry_point
+
+def count_faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(1 << 27, np.uint8)
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+sys.argv = ["odise", "--version"]
+try:
+    entry_point()
+except SystemExit:
+    import numpy as np
+faults = []
+for _ in range(2):
+    thread = threading.Thread(target=count_faults)
+    thread.start()
+    thread.join()
+print(faults[1])
+"""
+
+
+def test_freed_memory_is_used_again_by_a_thread_of_the_command_line():
+    found = subprocess.run(
+        [sys.executable, "-c", FAULTS_OF_A_THREAD], capture_output=True, text=True
+    )
+    # Twenty arrays of 32,768 pages, or of 64 huge ones.
+    assert int(found.stdout.split()[-1]) < 640
+
+
 GIVEN_BACK = """
 import numpy as np
 from odise_cli.host_memory import give_back_memory, keep_freed_memory

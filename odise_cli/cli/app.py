@@ -15,6 +15,7 @@ from odise_cli import __version__
 from odise_cli.cli import draw, evaluate, export, merge, models, segment, train, vocab
 from odise_cli.cli.console import Console
 from odise_cli.errors import OdiseError
+from odise_cli.host_memory import keep_freed_memory
 
 app = typer.Typer(
     name="odise",
@@ -84,6 +85,8 @@ def entry_point() -> Never:
         # File names need not be valid text; saying one must not end a run.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    # Here, since it concerns the whole process, and threads that are not yet there.
+    keep_freed_memory()
     sys.exit(main())
 
 
