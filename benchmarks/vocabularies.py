@@ -21,8 +21,9 @@ from throughput import append_row, git_commit, peak_rss_mib
 
 from odise_cli.commands.model_source import find_model
 from odise_cli.data.decode import decode_image
-from odise_cli.engine import Engine, SegmentOptions
+from odise_cli.engine import Engine
 from odise_cli.placement import place
+from odise_cli.postprocess import SegmentOptions
 from odise_cli.structures import ImageRecord
 from odise_cli.vocabulary.cache import TextEmbeddingCache
 from odise_cli.vocabulary.loader import load_vocabulary

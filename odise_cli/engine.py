@@ -4,23 +4,18 @@ One worker thread owns the device; everything that `segment`, `evaluate`, `train
 ask of a model goes through here. Knows no folders, data sets, options or progress bars.
 """
 
-import queue
-import threading
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from odise_cli import postprocess
 from odise_cli.errors import TryAgainError
 from odise_cli.host_memory import give_back_memory, keep_freed_memory
-from odise_cli.mask_grid import MaskGrid
 from odise_cli.model.classifier import TextEmbeddings
 from odise_cli.model.clip import text_length
 from odise_cli.model.cpu_kernels import CpuKernels, can_use_cpu_kernels
@@ -28,31 +23,23 @@ from odise_cli.model.network import Network
 from odise_cli.model.odise import MaskPredictions, Odise
 from odise_cli.model.precision import hold_frozen_in
 from odise_cli.placement import Placement
-from odise_cli.structures import DecodedImage, ImageResult, Segmentation
+from odise_cli.postprocess import SegmentOptions, to_segmentation
+from odise_cli.run_ahead import begin_next_first, run_ahead, take_until
+from odise_cli.structures import DecodedImage, ImageResult
+from odise_cli.transfers import SideStream, Stopwatch, to_device
 from odise_cli.vocabulary.cache import TextEmbeddingCache
 from odise_cli.vocabulary.prompt import BARE, PHOTO
 from odise_cli.vocabulary.vocabulary import Vocabulary
 
 _QUEUE_SIZE = 2
 _SENTENCES_PER_PASS = 32
-_NUM_INSTANCES = 100
 _CPU_CROPS_PER_PASS = 8
+_DEVICE_CROPS_PER_PASS, _DEVICE_VAE_CHUNK = 16, 4
+"""Enough to fill a device, and the memory's peak is that of so many, whatever the batch."""
 
 Batch = TypeVar("Batch")
-Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentOptions:
-    """What to make of the network's predictions."""
-
-    overlap_threshold: float = 0.8
-    object_mask_threshold: float = 0.0
-    unknown_threshold: float = 0.0
-    has_semantic: bool = False
-    """Make semantic maps."""
-    has_instances: bool = False
-    """Make instances."""
+Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,27 +50,17 @@ class EmbeddedVocabulary:
     isthing_K: NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class _End:
-    """The last thing that a thread has to say."""
+@dataclass(frozen=True, kw_only=True)
+class _Begun:
+    """Images whose features the device was told to compute."""
 
-    error: BaseException | None
-
-
-@dataclass
-class _Stopwatch:
-    """Milliseconds by stage; waits for the device so that each stage pays for its own work."""
-
-    device: torch.device
-    stage_ms: dict[str, float] = field(default_factory=dict)
-    _last: float = field(default_factory=time.perf_counter)
-
-    def mark(self, stage: str) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        now = time.perf_counter()
-        self.stage_ms[stage] = self.stage_ms.get(stage, 0.0) + 1e3 * (now - self._last)
-        self._last = now
+    images_3HW: list[Tensor]
+    pyramids: list[list[Tensor]]
+    held: tuple[Tensor, ...]
+    """The maps again: their memory is kept until another stream has read them."""
+    ready: Any
+    """Of `SideStream.now`, behind the features."""
+    watch: Stopwatch
 
 
 class Engine:
@@ -101,6 +78,8 @@ class Engine:
         self.precision = placement.precision
         self.num_batch_halvings = 0
         self._images_per_pass: int | None = None
+        self._side = SideStream(self.device)
+        self._overlaps = self.device.type == "cuda"
         if placement.num_threads is not None:
             torch.set_num_threads(placement.num_threads)
         if self.device.type == "cpu":
@@ -196,13 +175,26 @@ class Engine:
             TryAgainError: if the device has no memory for a single image.
         """
 
-        def results() -> Iterator[tuple[Batch, list[ImageResult]]]:
-            for batch in batches:
-                if should_stop():
-                    return
-                yield batch, self.segment_batch(images_of(batch), vocabulary, options)
+        def begin(batch: Batch) -> _Begun | None:
+            images = images_of(batch)
+            # Where two batches at a time do not fit, one after the other may.
+            is_worth_it = self._overlaps and len(images) > 0
+            return self._attempt(self._begin, images) if is_worth_it else None
 
-        return _run_ahead(results(), name="device", maxsize=_QUEUE_SIZE)
+        def finish(batch: Batch, begun: _Begun | None) -> tuple[Batch, list[ImageResult]]:
+            images, found = images_of(batch), None
+            if begun is not None:
+                found = self._attempt(self._finish, images, begun, vocabulary, options)
+            if found is None:
+                found = self.segment_batch(images, vocabulary, options)
+            return batch, found
+
+        wanted = take_until(batches, should_stop)
+        if self._overlaps:
+            results = begin_next_first(wanted, begin, finish)
+        else:
+            results = (finish(batch, None) for batch in wanted)
+        return run_ahead(results, name="device", maxsize=_QUEUE_SIZE)
 
     def segment_batch(
         self,
@@ -215,41 +207,97 @@ class Engine:
         while len(results) < len(images):
             count = min(self._images_per_pass or len(images), len(images) - len(results))
             part = images[len(results) : len(results) + count]
-            try:
-                results += self._segment_together(part, vocabulary, options)
-                continue
-            except (RuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-            # Outside of the handler, whose traceback keeps the failed pass's tensors alive.
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-            if count == 1:
-                raise TryAgainError(
-                    f"{part[0].record.path}: out of memory on {self.device} with a single image. "
-                    "Expected more free memory. Free some, or use --device cpu."
-                )
-            self._images_per_pass = (count + 1) // 2
-            self.num_batch_halvings += 1
+            found = self._attempt(self._segment_together, part, vocabulary, options)
+            if found is None:
+                self._shrink_passes(part)
+            else:
+                results += found
         return results
 
-    @torch.inference_mode()
+    def _shrink_passes(self, images: Sequence[DecodedImage]) -> None:
+        """Fewer images at a time from now on; of a single one, fewer crops."""
+        crops = self.model.crops_per_pass if isinstance(self.model, Odise) else None
+        if len(images) > 1:
+            self._images_per_pass = (len(images) + 1) // 2
+        elif isinstance(self.model, Odise) and crops is not None and crops > 1:
+            self.model.crops_per_pass = crops // 2
+            self.model.diffusion.vae_chunk = 1
+        else:
+            raise TryAgainError(
+                f"{images[0].record.path}: out of memory on {self.device} with a single image. "
+                "Expected more free memory. Free some, or use --device cpu."
+            )
+        self.num_batch_halvings += 1
+
+    def _attempt(
+        self,
+        compute: Callable[Arguments, Result],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Result | None:
+        """What it computes; None if memory is short."""
+        try:
+            return compute(*args, **kwargs)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+        # Outside of the handler, whose traceback keeps the failed pass's tensors alive.
+        self._overlaps = False
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return None
+
     def _segment_together(
         self,
         images: Sequence[DecodedImage],
         vocabulary: EmbeddedVocabulary,
         options: SegmentOptions,
     ) -> list[ImageResult]:
-        watch = _Stopwatch(self.device)
-        predictions = self.predict(
-            [image.resized_HW3 for image in images], vocabulary, on_stage=watch.mark
+        return self._finish(images, self._begin(images), vocabulary, options)
+
+    @torch.inference_mode()
+    def _begin(self, images: Sequence[DecodedImage]) -> _Begun:
+        """Tell the device to compute features; on CUDA, without waiting for it."""
+        watch = Stopwatch(self.device)
+        tensors = [self._to_device(image.resized_HW3) for image in images]
+        with self._arithmetic():
+            pyramids = self.model.begin(tensors)
+        held = tuple(level for pyramid in pyramids for level in pyramid)
+        if held:
+            watch.mark("features")
+        return _Begun(
+            images_3HW=tensors,
+            pyramids=pyramids,
+            held=held,
+            ready=self._side.now(),
+            watch=watch,
         )
-        segmentations = [
-            _postprocess(prediction, image.size, vocabulary.isthing_K, options)
-            for prediction, image in zip(predictions, images, strict=True)
-        ]
-        watch.mark("postprocess")
-        shares = {stage: ms / len(images) for stage, ms in watch.stage_ms.items()}
+
+    @torch.inference_mode()
+    def _finish(
+        self,
+        images: Sequence[DecodedImage],
+        begun: _Begun,
+        vocabulary: EmbeddedVocabulary,
+        options: SegmentOptions,
+    ) -> list[ImageResult]:
+        """What becomes of features; waits for the device."""
+        watch = begun.watch
+        with self._side.after(begun.ready):
+            watch.resume()
+            with self._arithmetic():
+                predictions = self.model(
+                    begun.images_3HW,
+                    vocabulary.text,
+                    pyramids=begun.pyramids,
+                    on_stage=watch.mark,
+                )
+            segmentations = [
+                to_segmentation(prediction, image.size, vocabulary.isthing_K, options)
+                for prediction, image in zip(predictions, images, strict=True)
+            ]
+            watch.mark("postprocess")
+        shares = {stage: ms / len(images) for stage, ms in watch.stage_ms().items()}
         return [
             ImageResult(
                 image=image,
@@ -261,26 +309,21 @@ class Engine:
 
     @torch.inference_mode()
     def predict(
-        self,
-        pixels: Sequence[NDArray[np.uint8]],
-        vocabulary: EmbeddedVocabulary,
-        *,
-        on_stage: Callable[[str], None] = lambda _: None,
+        self, pixels: Sequence[NDArray[np.uint8]], vocabulary: EmbeddedVocabulary
     ) -> list[MaskPredictions]:
         """What the network says of images, before any threshold.
 
         Args:
             pixels: each [H, W, 3] RGB at the test-time size.
             vocabulary: what to look for.
-            on_stage: called with a stage's name when it is done.
         """
         tensors = [self._to_device(pixels_HW3) for pixels_HW3 in pixels]
         with self._arithmetic():
-            return self.model(tensors, vocabulary.text, on_stage=on_stage)
+            return self.model(tensors, vocabulary.text)
 
     def _to_device(self, pixels_HW3: NDArray[np.uint8]) -> Tensor:
         """[3, H, W] in 0..1."""
-        pixels = torch.from_numpy(pixels_HW3).to(self.device)
+        pixels = to_device(torch.from_numpy(pixels_HW3), self.device)
         return pixels.permute(2, 0, 1).float() / 255.0
 
     def _arithmetic(self) -> AbstractContextManager[object]:
@@ -302,75 +345,13 @@ def _move(model: Odise, device: torch.device) -> None:
         # Crop by crop the VAE is no slower here, and its activations are the memory's peak.
         model.diffusion.vae_chunk = 1
         model.crops_per_pass = _CPU_CROPS_PER_PASS
+    else:
+        model.diffusion.vae_chunk = _DEVICE_VAE_CHUNK
+        model.crops_per_pass = _DEVICE_CROPS_PER_PASS
     model.to(device)
     if device.type == "cuda":
         # On a CPU it gains nothing and doubles the weights: they are mapped from their files.
         model.diffusion.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _postprocess(
-    prediction: MaskPredictions,
-    output_size: tuple[int, int],
-    isthing_K: NDArray[np.bool_],
-    options: SegmentOptions,
-) -> Segmentation:
-    scores_QK = prediction.class_scores_QK.float()
-    grid = MaskGrid(
-        logits_QHW=prediction.mask_logits_QHW.float(),
-        canvas_size=prediction.canvas_size,
-        image_size=prediction.image_size,
-        output_size=output_size,
-    )
-    panoptic_HW, segments = postprocess.panoptic(
-        scores_QK,
-        grid,
-        isthing_K,
-        object_mask_threshold=options.object_mask_threshold,
-        overlap_threshold=options.overlap_threshold,
-        unknown_threshold=options.unknown_threshold,
-    )
-    return Segmentation(
-        panoptic_HW=panoptic_HW,
-        segments=segments,
-        semantic_HW=postprocess.semantic(scores_QK, grid) if options.has_semantic else None,
-        instances=postprocess.instances(scores_QK, grid, isthing_K, num_instances=_NUM_INSTANCES)
-        if options.has_instances
-        else None,
-    )
-
-
-def _run_ahead(items: Iterator[Item], *, name: str, maxsize: int) -> Generator[Item, None, None]:
-    """Run an iterator in a thread of its own, ahead of the consumer by at most `maxsize` items."""
-    ready: queue.Queue[Item | _End] = queue.Queue(maxsize)
-    is_abandoned = threading.Event()
-
-    def put(item: Item | _End) -> None:
-        while not is_abandoned.is_set():
-            with suppress(queue.Full):
-                ready.put(item, timeout=0.1)
-                return
-
-    def work() -> None:
-        error = None
-        try:
-            for item in items:
-                put(item)
-                if is_abandoned.is_set():
-                    break
-        except BaseException as caught:  # the consumer raises it
-            error = caught
-        put(_End(error))
-
-    worker = threading.Thread(target=work, name=name)
-    worker.start()
-    try:
-        while not isinstance(item := ready.get(), _End):
-            yield item
-        if item.error is not None:
-            raise item.error
-    finally:
-        is_abandoned.set()
-        worker.join()
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -7,6 +7,7 @@ pixels, H W pixels of the output. Knows nothing of files or of the network.
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from odise_cli.mask_grid import MaskGrid
-from odise_cli.structures import Instances, Segment
+from odise_cli.model.odise import MaskPredictions
+from odise_cli.structures import Instances, Segment, Segmentation
 from odise_cli.transfers import to_device, to_host
 
 _VOTE_BYTES = 16 * 2**20
@@ -24,8 +26,61 @@ _VOTE_BYTES = 16 * 2**20
 _ROUNDING = 1e-5
 """Of a sum of products: more than its arithmetic can err."""
 _NUM_ALTERNATIVES = 5
+_NUM_INSTANCES = 100
 _FEW = 64
 """Rows whose largest is found at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions:
+    """What to make of the network's predictions."""
+
+    overlap_threshold: float = 0.8
+    object_mask_threshold: float = 0.0
+    unknown_threshold: float = 0.0
+    has_semantic: bool = False
+    """Make semantic maps."""
+    has_instances: bool = False
+    """Make instances."""
+
+
+def to_segmentation(
+    prediction: MaskPredictions,
+    output_size: tuple[int, int],
+    isthing_K: NDArray[np.bool_],
+    options: SegmentOptions,
+) -> Segmentation:
+    """Everything that is wanted of one image.
+
+    Args:
+        prediction: what the network says of it.
+        output_size: (height, width) of the results.
+        isthing_K: whether each category has instances.
+        options: thresholds and wanted outputs.
+    """
+    scores_QK = prediction.class_scores_QK.float()
+    grid = MaskGrid(
+        logits_QHW=prediction.mask_logits_QHW.float(),
+        canvas_size=prediction.canvas_size,
+        image_size=prediction.image_size,
+        output_size=output_size,
+    )
+    panoptic_HW, segments = panoptic(
+        scores_QK,
+        grid,
+        isthing_K,
+        object_mask_threshold=options.object_mask_threshold,
+        overlap_threshold=options.overlap_threshold,
+        unknown_threshold=options.unknown_threshold,
+    )
+    return Segmentation(
+        panoptic_HW=panoptic_HW,
+        segments=segments,
+        semantic_HW=semantic(scores_QK, grid) if options.has_semantic else None,
+        instances=instances(scores_QK, grid, isthing_K, num_instances=_NUM_INSTANCES)
+        if options.has_instances
+        else None,
+    )
 
 
 def panoptic(

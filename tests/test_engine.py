@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from odise_cli.engine import Engine, SegmentOptions
+from odise_cli.engine import Engine
 from odise_cli.errors import TryAgainError
 from odise_cli.model.checkpoint import load_model, read_model_folder
 from odise_cli.model.odise import Odise
 from odise_cli.placement import place
+from odise_cli.postprocess import SegmentOptions
 from odise_cli.structures import DecodedImage, ImageRecord
 from odise_cli.vocabulary.cache import TextEmbeddingCache
 from odise_cli.vocabulary.loader import load_vocabulary
@@ -272,13 +273,15 @@ def test_out_of_memory_halves_the_batch_from_now_on(
 def test_out_of_memory_with_a_single_image_says_try_again(
     model, vocabulary, limit_images, run_out_of_memory
 ):
+    # Passes of a single crop are tried before the end; here they are no help.
     engine = Engine(model, place("cpu", "fp32", 4))
     limit_images(0, run_out_of_memory)
     message = r"^0\.png: out of memory on cpu with a single image\. Expected more free memory\."
     with pytest.raises(TryAgainError, match=message) as caught:
         list(segment(engine, [[image(n) for n in range(4)]], vocabulary))
     assert caught.value.exit_code == 75
-    assert engine.num_batch_halvings == 2
+    assert engine.num_batch_halvings == 2 + 3
+    model.crops_per_pass = 8
     assert device_threads() == []
 
 

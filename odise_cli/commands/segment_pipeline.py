@@ -17,9 +17,10 @@ from odise_cli.config import SegmentConfig
 from odise_cli.data.decode import decode_image
 from odise_cli.data.loader import LoadedBatch, load_batches
 from odise_cli.data.plan import Batch
-from odise_cli.engine import Engine, SegmentOptions
+from odise_cli.engine import Engine
 from odise_cli.hub import cache_folder
 from odise_cli.placement import Placement, place
+from odise_cli.postprocess import SegmentOptions
 from odise_cli.structures import ImageResult
 from odise_cli.vocabulary.cache import TextEmbeddingCache
 from odise_cli.vocabulary.vocabulary import Vocabulary

@@ -14,10 +14,11 @@ from odise_cli.data.datasets.coco_panoptic import open_coco_panoptic
 from odise_cli.data.datasets.dataset import Dataset
 from odise_cli.data.decode import decode_image
 from odise_cli.data.records import make_records
-from odise_cli.engine import EmbeddedVocabulary, Engine, SegmentOptions
+from odise_cli.engine import EmbeddedVocabulary, Engine
 from odise_cli.errors import MissingDataError
 from odise_cli.evaluation.mean_iou import MeanIoU
 from odise_cli.evaluation.panoptic_quality import PanopticQuality
+from odise_cli.postprocess import SegmentOptions
 from odise_cli.recipe.schema import ValidationConfig
 from odise_cli.structures import ImageRecord, LabelRuns, Labels, Region, Segmentation
 from odise_cli.vocabulary.vocabulary import Vocabulary

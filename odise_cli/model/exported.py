@@ -94,11 +94,16 @@ class ExportedOdise:
         (embeds_ND,) = self._text(tokenize(sentences))
         return embeds_ND
 
+    def begin(self, images: Sequence[Tensor]) -> list[list[Tensor]]:
+        """Nothing: a vision graph makes features and masks in one."""
+        return [[] for _ in images]
+
     def __call__(
         self,
         images: Sequence[Tensor],
         text: TextEmbeddings,
         *,
+        pyramids: Sequence[list[Tensor]] | None = None,  # noqa: ARG002
         on_stage: Callable[[str], None] = lambda _: None,
     ) -> list[MaskPredictions]:
         """Segment images that fit on the canvases.
@@ -106,6 +111,7 @@ class ExportedOdise:
         Args:
             images: each [3, H, W], RGB in 0..1, at the test-time size, not padded.
             text: the vocabulary.
+            pyramids: what `begin` returned, which is nothing.
             on_stage: called with `masks` or `classify` when that part is done.
         """
         canvas_sizes = [smallest_canvas(_size(image), self.graphs.canvases) for image in images]

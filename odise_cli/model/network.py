@@ -26,11 +26,18 @@ class Network(Protocol):
     def embed_words(self, sentences: Sequence[str]) -> Tensor:
         """[N, D] raw CLIP embeddings."""
 
+    def begin(self, images: Sequence[Tensor]) -> list[list[Tensor]]:
+        """What can be made of images without waiting for the device in between."""
+
     def __call__(
         self,
         images: Sequence[Tensor],
         text: TextEmbeddings,
         *,
+        pyramids: Sequence[list[Tensor]] | None = ...,
         on_stage: Callable[[str], None] = ...,
     ) -> list[MaskPredictions]:
-        """Segment images [3, H, W] in 0..1, at the test-time size; tells each finished stage."""
+        """Segment images [3, H, W] in 0..1, at the test-time size; tells each finished stage.
+
+        `pyramids` are what `begin` made of these images, and are used up.
+        """

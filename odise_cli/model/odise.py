@@ -111,6 +111,7 @@ class Odise(nn.Module):
         images: Sequence[Tensor],
         text: TextEmbeddings,
         *,
+        pyramids: Sequence[list[Tensor]] | None = None,
         on_stage: Callable[[str], None] = lambda _: None,
     ) -> list[MaskPredictions]:
         """Segment images of any sizes.
@@ -118,11 +119,13 @@ class Odise(nn.Module):
         Args:
             images: each [3, H, W], RGB in 0..1, at the test-time size, not padded.
             text: the vocabulary.
+            pyramids: what `begin` made of these images, used up here; None makes them.
             on_stage: called with `features`, `masks` or `classify` when that part is done.
         """
         canvases = [pad_to_canvas(image) for image in images]
-        pyramids = self.extract_features(canvases)
-        on_stage("features")
+        if pyramids is None:
+            pyramids = self.extract_features(canvases)
+            on_stage("features")
         predictions: dict[int, MaskPredictions] = {}
         for members in _same_size_groups(canvases):
             group = [pyramids[i] for i in members]
@@ -138,6 +141,14 @@ class Odise(nn.Module):
                     image_size=_size(images[i]),
                 )
         return [predictions[i] for i in range(len(images))]
+
+    def begin(self, images: Sequence[Tensor]) -> list[list[Tensor]]:
+        """The part of the work that comes first and waits for nothing: nine tenths of it.
+
+        Args:
+            images: each [3, H, W], RGB in 0..1, at the test-time size, not padded.
+        """
+        return self.extract_features([pad_to_canvas(image) for image in images])
 
     def extract_features(self, canvases: Sequence[Tensor]) -> list[list[Tensor]]:
         """Feature pyramid of each canvas; the crops of all canvases share one diffusion pass.
