@@ -77,6 +77,8 @@ class InferenceConfig:
     """Images per batch; None lets the device decide."""
     max_memory_bytes: int | None = None
     """Device memory that a batch may take; None is no limit."""
+    compile: bool = False
+    """Compile the diffusion model for the device; CUDA only."""
     overlap_threshold: float = 0.8
     """Share of its own area that a mask must win to become a segment."""
     object_mask_threshold: float = 0.0

@@ -18,6 +18,7 @@ from odise_cli.errors import TryAgainError
 from odise_cli.host_memory import give_back_memory, keep_freed_memory
 from odise_cli.model.classifier import TextEmbeddings
 from odise_cli.model.clip import text_length
+from odise_cli.model.compiled import compile_diffusion
 from odise_cli.model.cpu_kernels import CpuKernels, can_use_cpu_kernels
 from odise_cli.model.network import Network
 from odise_cli.model.odise import MaskPredictions, Odise
@@ -93,6 +94,8 @@ class Engine:
             if self.precision != torch.float32 and not is_learning:
                 hold_frozen_in(model, self.precision)
             _move(model, self.device)
+            if placement.compiles:
+                compile_diffusion(model.diffusion)
 
     def embed_vocabulary(
         self, vocabulary: Vocabulary, *, cache: TextEmbeddingCache, encoder: str
@@ -221,7 +224,7 @@ class Engine:
             self._images_per_pass = (len(images) + 1) // 2
         elif isinstance(self.model, Odise) and crops is not None and crops > 1:
             self.model.crops_per_pass = crops // 2
-            self.model.diffusion.vae_chunk = 1
+            self.model.diffusion.vae_chunk = self.model.diffusion.multiple = 1
         else:
             raise TryAgainError(
                 f"{images[0].record.path}: out of memory on {self.device} with a single image. "

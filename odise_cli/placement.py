@@ -3,6 +3,7 @@
 Asks torch what the machine has; knows no model.
 """
 
+import importlib.util
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +26,8 @@ class Placement:
     """Images per batch."""
     max_memory_bytes: int | None = None
     """What may be taken of a CUDA device; None is all."""
+    compiles: bool = False
+    """Compile the diffusion model; its first passes take minutes then."""
     num_threads: int | None = None
     """Of a CPU, since results depend on it in their last bits; None leaves what torch has."""
     notice: str = ""
@@ -42,6 +45,7 @@ def place(
     batch_size: int | None,
     *,
     max_memory_bytes: int | None = None,
+    compiles: bool = False,
 ) -> Placement:
     """Settle what `auto` leaves open.
 
@@ -50,6 +54,7 @@ def place(
         precision_name: `auto` (bf16 on a GPU that computes it, else fp32) or a name of one.
         batch_size: images per batch; None is 1 but on CUDA, where it depends on the memory.
         max_memory_bytes: what may be taken of a CUDA device; None is all.
+        compiles: whether to compile the diffusion model where that can be done.
 
     Raises:
         UsageError: if there is no such device here.
@@ -72,14 +77,27 @@ def place(
         notices.append(f"--max-memory has no effect on {device.type}: it limits CUDA devices.")
     if device.type == "cpu" and precision == torch.float16:
         notices.append("--precision fp16 is many times slower on a CPU than fp32 and bf16.")
+    if compiles and (reason := _reason_not_to_compile(device)):
+        compiles = False
+        notices.append(f"--compile has no effect: {reason}.")
     return Placement(
         device=device,
         precision=precision,
         batch_size=batch_size,
         max_memory_bytes=max_memory_bytes,
+        compiles=compiles,
         num_threads=torch.get_num_threads() if device.type == "cpu" else None,
         notice=" ".join(notices),
     )
+
+
+def _reason_not_to_compile(device: torch.device) -> str:
+    """Empty where torch.compile can make code that is worth it."""
+    if device.type != "cuda":
+        return f"{device.type} gains nothing from it"
+    if importlib.util.find_spec("triton") is None:
+        return "triton, which torch compiles with on CUDA, is not installed"
+    return ""
 
 
 def _find_device(name: str) -> torch.device:

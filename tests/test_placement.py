@@ -62,6 +62,12 @@ def test_fp16_on_a_cpu_is_said_to_be_slow():
     assert [place("cpu", name, None).notice for name in ("auto", "fp32", "bf16")] == [""] * 3
 
 
+def test_compiling_for_a_cpu_is_said_to_do_nothing():
+    placement = place("cpu", "auto", None, compiles=True)
+    assert not placement.compiles
+    assert placement.notice == "--compile has no effect: cpu gains nothing from it."
+
+
 @pytest.mark.gpu
 def test_batches_fill_the_memory_that_may_be_taken():
     # 4 GiB an image, one image's worth kept free, at least one image, at most eight.

@@ -135,6 +135,7 @@ def evaluate(  # long because: one line per flag
     precision: options.Precision = EvaluateConfig.precision,
     batch_size: options.BatchSize = "auto",
     max_memory_bytes: options.MaxMemory = None,
+    compile: options.Compile = EvaluateConfig.compile,
     overlap_threshold: options.OverlapThreshold = EvaluateConfig.overlap_threshold,
     object_mask_threshold: options.ObjectMaskThreshold = EvaluateConfig.object_mask_threshold,
     unknown_threshold: options.UnknownThreshold = EvaluateConfig.unknown_threshold,

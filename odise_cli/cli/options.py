@@ -150,6 +150,14 @@ MaxMemory = Annotated[
         rich_help_panel=_DEVICE,
     ),
 ]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile/--no-compile",
+        help="On CUDA, compile the diffusion model: minutes at the start of each long run.",
+        rich_help_panel=_DEVICE,
+    ),
+]
 Engine = Annotated[
     str,
     typer.Option(

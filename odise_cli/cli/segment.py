@@ -31,6 +31,7 @@ def segment(  # long because: one line per flag
     precision: options.Precision = SegmentConfig.precision,
     batch_size: options.BatchSize = "auto",
     max_memory_bytes: options.MaxMemory = None,
+    compile: options.Compile = SegmentConfig.compile,
     engine: options.Engine = SegmentConfig.engine,
     ray_address: options.RayAddress = SegmentConfig.ray_address,
     ray_actors: options.RayActors = SegmentConfig.ray_actors,

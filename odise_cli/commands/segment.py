@@ -250,7 +250,9 @@ def _settings(
         "precision": placement.precision_name,
         "batch_size": placement.batch_size,
         "seed": config.seed,
-    } | ({} if config.max_short_side is None else {"max_short_side": config.max_short_side})
+        **({} if config.max_short_side is None else {"max_short_side": config.max_short_side}),
+        **({"compile": True} if placement.compiles else {}),
+    }
 
 
 def _info(

@@ -153,6 +153,7 @@ class ThisMachine:
             config.precision,
             config.batch_size,
             max_memory_bytes=config.max_memory_bytes,
+            compiles=config.compile,
         )
 
     def start(self, job: SegmentJob) -> SegmentPipeline:

@@ -11,6 +11,7 @@ import math
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from odise_cli.model.clip import resize_bicubic
@@ -65,6 +66,8 @@ class DiffusionFeatures(nn.Module):
         self.vae = vae
         self.vae_chunk: int | None = None
         """Crops that the VAE takes at once; None is all. Its activations are the memory's peak."""
+        self.multiple = 1
+        """Passes are filled up to multiples of so many crops: compiled code is for few shapes."""
         self.recomputes = False
         """Whether a backward pass computes the UNet's activations again instead of keeping them.
 
@@ -97,6 +100,10 @@ class DiffusionFeatures(nn.Module):
             eight maps [B, C, H / stride, W / stride], strides as in `TAP_STRIDES`, in the
             weights' dtype or, where these are fp32, in that of autocast.
         """
+        num_crops = len(crops_B3HW)
+        if missing := -num_crops % self.multiple:
+            filled = (fill_up(x, missing) for x in (crops_B3HW, text_BTC, time_BE))
+            return [tap[:num_crops] for tap in self(*filled)]
         device_type = crops_B3HW.device.type
         if self.noise.dtype == torch.float32 or not torch.is_autocast_enabled(device_type):
             return self._extract(crops_B3HW, text_BTC, time_BE)
@@ -197,6 +204,11 @@ class DiffusionFeatures(nn.Module):
                 x = attentions[2](x, encoder_hidden_states=text_BTC, return_dict=False)[0]
             x = block.upsamplers[0](x)
         return taps
+
+
+def fill_up(rows: Tensor, missing: int) -> Tensor:
+    """So many rows of zeros at the end."""
+    return F.pad(rows, (0, 0) * (rows.dim() - 1) + (0, missing))
 
 
 def cat_maps(chunks: list[list[Tensor]]) -> list[Tensor]:
