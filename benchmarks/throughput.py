@@ -236,7 +236,10 @@ def git_commit() -> str:
 
 def append_row(path: Path, row: dict[str, object]) -> None:
     """Append to a CSV file in the order of its header, or begin one."""
-    columns = next(csv.reader(path.open(newline=""))) if path.exists() else list(row)
+    columns = list(row)
+    if path.exists():
+        with path.open(newline="") as file:
+            columns = next(csv.reader(file))
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="")
         if file.tell() == 0:

@@ -89,6 +89,9 @@ class Engine:
             total = torch.cuda.get_device_properties(self.device).total_memory
             fraction = min(1.0, placement.max_memory_bytes / total)
             torch.cuda.set_per_process_memory_fraction(fraction, self.device)
+        if self.device.type == "cuda" and self.precision == torch.float32:
+            # By default convolutions keep ten bits of their inputs' mantissas.
+            torch.backends.cudnn.allow_tf32 = False
         self.model = model
         if isinstance(model, Odise):
             if self.precision != torch.float32 and not is_learning:
