@@ -17,8 +17,9 @@ from odise_cli.storage import Location
 
 VOID_CATEGORY = 65535
 """Value of void pixels in a semantic map."""
-_WORD, _WORD_BITS = 8, 3
-"""Bytes that are looked at together: two to the power of the second."""
+_BYTE = 0xFF
+_WORD, _WORD_BITS, _BLOCK = 8, 3, 64
+"""Bytes that are looked at together: two to the power of the second, and eight times as many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,9 +151,14 @@ class Region:
 def places_of_ids(ids: NDArray[np.int32], regions: Sequence[Region]) -> NDArray[np.int64]:
     """The place of each id's region in a list, from 1; 0 for void, anything for other ids."""
     listed = np.array([0, *(region.id for region in regions)])
+    numbers, lowest_bytes = np.arange(len(listed)), listed & _BYTE
+    places: NDArray[np.int64] = np.zeros(_BYTE + 1, np.int64)
+    places[lowest_bytes] = numbers
+    # Mostly the lowest byte alone tells regions apart, which is three times as fast as a search.
+    if (places[lowest_bytes] == numbers).all():
+        return places.take(ids & _BYTE)
     order = np.argsort(listed)
-    places: NDArray[np.int64] = order[np.searchsorted(listed[order[1:]], ids, side="right")]
-    return places
+    return order[np.searchsorted(listed[order[1:]], ids, side="right")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,10 +201,9 @@ class LabelRuns:
     def of_bytes(cls, bytes_HW3: NDArray[np.uint8]) -> "LabelRuns":
         """The runs of the numbers in each pixel's three bytes, lowest first, as int32."""
         flat = bytes_HW3.ravel()
-        pixels = _changes(flat, 3) // 3
+        starts = np.append(-1, _changes(flat, 3) // 3) + 1
         # A pixel has up to three changed bytes, one behind the other.
-        is_first = np.append(True, pixels[1:] != pixels[:-1])[: len(pixels)]
-        starts = np.append(0, pixels[is_first] + 1)
+        starts = starts[np.append(True, starts[1:] != starts[:-1])]
         low, middle, high = (flat.take(3 * starts + place) for place in range(3))
         values = low.astype(np.int32) | middle.astype(np.int32) << 8 | high.astype(np.int32) << 16
         size = bytes_HW3.shape[0], bytes_HW3.shape[1]
@@ -218,13 +223,24 @@ class LabelRuns:
 def _changes(flat: NDArray[Any], step: int) -> NDArray[np.int64]:
     """Where an array differs from what it is `step` places further on."""
     num_compared = max(len(flat) - step, 0)
-    is_change = np.empty(-(-num_compared // _WORD) * _WORD, bool)
+    is_change = np.empty(-(-num_compared // _BLOCK) * _BLOCK, bool)
     is_change[num_compared:] = False
     np.not_equal(flat[step:], flat[:num_compared], out=is_change[:num_compared])
-    # Word by word first: numpy looks for single bytes four times as long.
-    words = is_change.view(np.uint64)
-    found = np.flatnonzero(words > 0)
-    within = np.flatnonzero(words[found].view(bool))
+    return _true_places(is_change, num_levels=2)
+
+
+def _true_places(is_true: NDArray[np.bool_], *, num_levels: int) -> NDArray[np.int64]:
+    """Like `numpy.flatnonzero`, which looks for single rare bytes several times as long.
+
+    Args:
+        is_true: as many as a multiple of eight to the power of `num_levels`.
+        num_levels: how often eight are looked at as one.
+    """
+    if num_levels == 0:
+        return np.flatnonzero(is_true)
+    words = is_true.view(np.uint64)
+    found = _true_places(words > 0, num_levels=num_levels - 1)
+    within = np.flatnonzero(words.take(found).view(bool))
     places: NDArray[np.int64] = (found << _WORD_BITS).take(within >> _WORD_BITS)
     return places + (within & _WORD - 1)
 

@@ -57,6 +57,20 @@ def test_places_are_those_in_the_list(ids):
     assert places_of_ids(asked, regions).tolist() == [0, *range(len(ids), 0, -1)]
 
 
+@pytest.mark.parametrize("ids", [[256], [1, 257], [65_537, 2, 1]])
+def test_places_of_ids_with_equal_lowest_bytes(ids):
+    regions = [Region(id=id_, category=0) for id_ in ids]
+    asked = np.array([0, *reversed(ids)], np.int32)
+    assert places_of_ids(asked, regions).tolist() == [0, *range(len(ids), 0, -1)]
+
+
+def test_a_change_is_found_wherever_it_is():
+    # Eight words of eight bytes are looked at together: on both sides of every such border.
+    for place in range(1, 200):
+        map_HW = (np.arange(200) >= place).astype(np.uint8)[None]
+        assert LabelRuns.of_map(map_HW).starts.tolist() == [0, place]
+
+
 def test_an_id_of_no_region_is_no_mistake_here():
     regions = [Region(id=5, category=0)]
     assert set(places_of_ids(np.array([1, 9], np.int32), regions).tolist()) <= {0, 1}

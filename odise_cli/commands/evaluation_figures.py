@@ -51,15 +51,15 @@ class Scorers:
 
     def update(self, image: int, truth: Labels, predicted: Labels) -> None:
         """Add one image; `image` is a number that no other has."""
-        everything, quality = np.ones_like(self.is_thing), math.nan
+        quality = math.nan
         if self.semantic is not None:
             semantic = semantic_of(truth, predicted, len(self.is_thing))
             self.semantic.merge(semantic)
-            quality = semantic.compute().mean_iou(everything)
+            quality = semantic.compute().mean_iou(np.ones_like(self.is_thing))
         if self.panoptic is not None:
             panoptic = panoptic_of(truth, predicted, len(self.is_thing))
             self.panoptic.merge(panoptic)
-            quality = panoptic.compute().average(everything).pq
+            quality = panoptic.mean_pq()
         self.ranking.update(image, quality)
         if self.instances is not None or self.recall is not None:
             self._update_instances(image, truth, predicted)

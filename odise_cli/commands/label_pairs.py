@@ -6,9 +6,8 @@ Knows the run folder and the dataset; does not know what is measured.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from odise_cli.commands.dataset_source import DatasetSource
 from odise_cli.data.predictions import SavedImage, read_prediction, shrunk
 from odise_cli.errors import UsageError
 from odise_cli.evaluation.pairing import ImagePair
@@ -16,6 +15,9 @@ from odise_cli.structures import Labels
 from odise_cli.writers.finished_run import FinishedRun
 from odise_cli.writers.layout import image_file
 from odise_cli.writers.manifest import Row
+
+if TYPE_CHECKING:  # helpers read this module, and have no time for the readers of all datasets
+    from odise_cli.commands.dataset_source import DatasetSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class PairReader:
     max_short_side_px: int | None
 
     @classmethod
-    def of(cls, source: DatasetSource, run: FinishedRun) -> "PairReader":
+    def of(cls, source: "DatasetSource", run: FinishedRun) -> "PairReader":
         """For the images of a dataset and their predictions."""
         ids = tuple(entry["id"] for entry in run.run.vocabulary)
         index_of_id = {category.id: k for k, category in enumerate(source.vocabulary.categories)}
@@ -73,7 +75,7 @@ class PairReader:
         return truth, predicted
 
 
-def pair_entry(source: DatasetSource, run: FinishedRun, pair: ImagePair) -> PairEntry:
+def pair_entry(source: "DatasetSource", run: FinishedRun, pair: ImagePair) -> PairEntry:
     """What a `PairReader` takes of an image."""
     return PairEntry(
         pair=pair, truth=source.dataset.entry(pair.name), row=run.rows[pair.predicted_name]

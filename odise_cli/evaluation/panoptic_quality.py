@@ -167,6 +167,14 @@ class PanopticQuality:
         for categories, totals in other._confused.items():
             self._add_confused(categories, totals)
 
+    def mean_pq(self) -> float:
+        """`average` of all categories without the rest of `compute`; NaN over none."""
+        total = self._num_matched + 0.5 * (self._num_spurious + self._num_missed)
+        is_counted = total > 0
+        if not is_counted.any():
+            return np.nan
+        return float((self._iou_sum[is_counted] / total[is_counted]).mean())
+
     def compute(self) -> PanopticScores:
         """The scores of the images so far."""
         pairs = sorted(self._confused)

@@ -40,18 +40,18 @@ class PixelPairs:
 def common_runs(first: LabelRuns, second: LabelRuns) -> CommonRuns:
     """Lay the runs of two maps of one size over each other."""
     assert first.size == second.size, (first.size, second.size)
+    # The lowest bit tells whose start it is: sorting numbers takes half as long as their order.
     # Two ascending lists: a stable sort only has to merge them.
-    starts = np.concatenate([first.starts, second.starts])
-    order = np.argsort(starts, kind="stable")
-    is_first = order < len(first.starts)
-    num_first = np.cumsum(is_first)
-    num_second = np.arange(1, len(order) + 1) - num_first
+    marked = np.concatenate([first.starts << 1, second.starts << 1 | 1])
+    marked.sort(kind="stable")
+    num_second = np.cumsum(marked & 1)
+    num_first = np.arange(1, len(marked) + 1) - num_second
     height, width = first.size
     return CommonRuns(
         # Both begin at 0, the first one's run first: until the second's follows, nothing is long.
         first=num_first - 1,
         second=np.maximum(num_second - 1, 0),
-        lengths=np.diff(starts[order], append=height * width),
+        lengths=np.diff(marked >> 1, append=height * width),
     )
 
 

@@ -9,7 +9,7 @@ from hotcoco.panoptic import pq_compute
 
 from odise_cli.data.datasets.coco_panoptic import open_coco_panoptic
 from odise_cli.evaluation.panoptic_quality import PanopticQuality
-from odise_cli.structures import Region
+from odise_cli.structures import LabelRuns, Region
 from odise_cli.vocabulary.loader import load_vocabulary
 from odise_cli.writers.panoptic import encode_panoptic_png
 from tests.evaluation.scenes import (
@@ -106,6 +106,18 @@ def test_by_hand():
     average = scores.average(EVERYTHING)
     assert average.pq == pytest.approx((6 / 9 + 3 / 4) / 2)
     assert (average.sq, average.rq, average.num_categories) == (average.pq, 1.0, 2)
+
+
+def test_the_mean_alone_is_that_of_all_scores():
+    quality = PanopticQuality(NUM_CATEGORIES)
+    assert np.isnan(quality.mean_pq())
+    region = (Region(id=1, category=0),)
+    runs = [LabelRuns.of_map(np.array([row], np.int32)) for row in ([1, 1, 1, 0], [1, 1, 1, 1])]
+    quality.update(runs[1], region, runs[0], region)
+    # 3 of 4; a category with a false positive alone counts as 0, one without anything does not.
+    assert quality.mean_pq() == 3 / 4
+    quality.update(runs[0], region, runs[0], (Region(id=1, category=2),))
+    assert quality.mean_pq() == pytest.approx((0.75 / 1.5 + 0) / 2)
 
 
 def test_an_overlap_of_exactly_half_is_no_match():
