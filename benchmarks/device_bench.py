@@ -35,6 +35,8 @@ class Bench:
     name: str = field(init=False)
     first_s: float = 0.0
     """Of the last row: what its first call took, compiling included."""
+    cpu_s: float = 0.0
+    """Of the last row: CPU seconds of a call, which say more where others use the processor."""
 
     def __post_init__(self) -> None:
         self.is_cuda = self.device.type == "cuda"
@@ -93,6 +95,7 @@ class Bench:
         finally:
             self.release()
         values = {"total_s": round(seconds, 5), "images_per_s": round(1 / seconds, 3), **memory}
+        values |= {"cpu_s": round(self.cpu_s / batch, 3)}
         self.row(technique, **known, images=batch, **values, accuracy=remark(1 / seconds))
         return 1 / seconds
 
@@ -102,11 +105,12 @@ class Bench:
         run()
         self.wait()
         self.first_s = time.perf_counter() - started
-        count, started = 0, time.perf_counter()
+        count, started, cpu_started = 0, time.perf_counter(), time.process_time()
         while count < self.repeats and time.perf_counter() - started < MOST_SECONDS_PER_ROW:
             run()
             self.wait()
             count += 1
+        self.cpu_s = (time.process_time() - cpu_started) / count
         return (time.perf_counter() - started) / count
 
     def wait(self) -> None:

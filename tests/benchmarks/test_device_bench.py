@@ -30,7 +30,7 @@ def bench(tmp_path: Path) -> "Bench":
 
 def test_what_does_not_run_is_a_row(bench: "Bench", tmp_path: Path) -> None:
     header = "technique,precision,batch,images_per_s,total_s,images,peak_rss_mib,accuracy,date"
-    (tmp_path / "rows.csv").write_text(f"{header},commit,model,size,torch,device,threads\n")
+    (tmp_path / "rows.csv").write_text(f"{header},commit,model,size,torch,device,threads,cpu_s\n")
 
     def run_out_of_memory() -> NoReturn:
         raise torch.OutOfMemoryError("CUDA out of memory")
