@@ -144,6 +144,14 @@ def test_nothing_behind_the_last_tap_is_computed(
     assert called == []
 
 
+def test_attention_is_one_kernel(diffusion: DiffusionFeatures) -> None:
+    # AttnProcessor2_0 calls torch's scaled_dot_product_attention.
+    processors = [type(m.processor) for m in diffusion.modules() if hasattr(m, "processor")]
+    assert {processor.__name__ for processor in processors} == {"AttnProcessor2_0"}
+    # Two in each of the UNet's 16 transformer blocks, one in each of the VAE's two middles.
+    assert len(processors) == 2 * 16 + 2
+
+
 def test_gradients_reach_the_conditions_through_the_frozen_unet(
     diffusion: DiffusionFeatures,
 ) -> None:
