@@ -100,10 +100,10 @@ class DiffusionFeatures(nn.Module):
             eight maps [B, C, H / stride, W / stride], strides as in `TAP_STRIDES`, in the
             weights' dtype or, where these are fp32, in that of autocast.
         """
-        num_crops = len(crops_B3HW)
-        if missing := -num_crops % self.multiple:
+        # Asked first: an exported graph has any number of crops, which must not be counted.
+        if self.multiple > 1 and (missing := -len(crops_B3HW) % self.multiple):
             filled = (fill_up(x, missing) for x in (crops_B3HW, text_BTC, time_BE))
-            return [tap[:num_crops] for tap in self(*filled)]
+            return [tap[: len(crops_B3HW)] for tap in self(*filled)]
         device_type = crops_B3HW.device.type
         if self.noise.dtype == torch.float32 or not torch.is_autocast_enabled(device_type):
             return self._extract(crops_B3HW, text_BTC, time_BE)
