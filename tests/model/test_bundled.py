@@ -17,7 +17,7 @@ from odise_cli.vocabulary.loader import load_vocabulary
 
 MAX_BYTES = 30e6
 MAX_LOADING_S = 2.0
-LEAST_PQ = 20.0
+LEAST_PQ = 35.0
 """Percent, on scenes that it has never seen; a head of random numbers has 0."""
 
 
