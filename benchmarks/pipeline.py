@@ -23,6 +23,7 @@ from throughput import append_row, git_commit
 
 from odise_cli.commands.segment import run_segment
 from odise_cli.config import SegmentConfig
+from odise_cli.host_memory import keep_freed_memory
 from odise_cli.reports.segmentation import SegmentReport
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -37,6 +38,7 @@ Sample = tuple[float, int, int]
 
 def main() -> None:
     """Run once and print; draw and record what is asked for."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--model", default="tiny")

@@ -22,6 +22,7 @@ from throughput import append_row, git_commit, peak_rss_mib
 from odise_cli.commands.model_source import find_model
 from odise_cli.data.decode import decode_image
 from odise_cli.engine import Engine
+from odise_cli.host_memory import keep_freed_memory
 from odise_cli.placement import place
 from odise_cli.postprocess import SegmentOptions
 from odise_cli.structures import ImageRecord
@@ -37,6 +38,7 @@ ADJECTIVES = (
 
 def main() -> None:
     """Measure each size and print; append rows with --record."""
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[10, 1203, 20_000])
     parser.add_argument("--model", default="tiny")
