@@ -40,7 +40,7 @@ from odise_cli.training.criterion import Criterion, LossWeights
 from odise_cli.training.feature_cache import cache_features
 from odise_cli.training.loop import Task
 from odise_cli.training.new_head import initialise_head
-from odise_cli.training.objective import TrainingObjective
+from odise_cli.training.objective import TrainingObjective, freeze_masks
 from odise_cli.training.point_sampling import PointSampler
 from odise_cli.training.processes import gather_rows
 from odise_cli.training.targets import TrainingBatch
@@ -157,8 +157,7 @@ def build_head_task(
         text=embed(parts.vocabulary).text if recipe.supervision == "label" else None,
         recomputes_diffusion=recipe.checkpoint_activations,
     )
-    if recipe.freeze_captioner:
-        model.captioner.requires_grad_(False)
+    _freeze(recipe, model)
     if recipe.cache_features:
         cache_features(model.diffusion, config.out / _FEATURES_FOLDER)
     samples, validation, num_images = parts.samples, parts.validation, placement.batch_size
@@ -174,11 +173,19 @@ def build_head_task(
     )
 
 
+def _freeze(recipe: Recipe, model: Odise) -> None:
+    if recipe.freeze_captioner:
+        model.captioner.requires_grad_(False)
+    if recipe.freeze_masks:
+        freeze_masks(model)
+
+
 def _criterion(recipe: Recipe) -> Criterion:
     return Criterion(
         gather=gather_rows,
         sampler=PointSampler(num_points=recipe.num_points),
         weights=LossWeights(no_object=recipe.no_object_weight),
+        hidden_words=recipe.hidden_words,
     )
 
 

@@ -178,8 +178,25 @@ class Clip(nn.Module):
         Returns:
             [B, Q, D] mask embeddings, raw.
         """
-        image_tokens_BTC = self._embed_patches(pictures_B3SS)
         blocked_BQT = self._blocked_patches(mask_logits_BQHW)
+        return self._embed_visible(pictures_B3SS, blocked_BQT)
+
+    def embed_regions(self, pictures_B3SS: Tensor, visible_BQP: Tensor) -> Tensor:
+        """Embed regions of pictures by mask tokens, as `embed_masks` embeds masks.
+
+        Args:
+            pictures_B3SS: RGB in 0..1, of the tower's size.
+            visible_BQP: bool, which patches, row by row, each region has.
+
+        Returns:
+            [B, Q, D] region embeddings, raw.
+        """
+        # The class token comes first.
+        return self._embed_visible(pictures_B3SS, F.pad(~visible_BQP, (1, 0), value=False))
+
+    def _embed_visible(self, pictures_B3SS: Tensor, blocked_BQT: Tensor) -> Tensor:
+        """[B, Q, D], one mask token for each set of tokens that are not blocked."""
+        image_tokens_BTC = self._embed_patches(pictures_B3SS)
         num_tokens, num_queries = image_tokens_BTC.shape[1], blocked_BQT.shape[1]
         mask_tokens_BQC = image_tokens_BTC[:, :1].expand(-1, num_queries, -1)
         bias_BQT = torch.zeros_like(blocked_BQT, dtype=image_tokens_BTC.dtype)

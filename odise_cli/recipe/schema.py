@@ -97,6 +97,11 @@ class DataConfig:
     part_sides: tuple[int, ...] = ()
     """Of task `clip`: in place of scaled windows, parts of scenes at their own scale and place
     with sides of so many patches, one of these for each pass; small parts show one thing."""
+    num_regions: int = 0
+    """Of task `clip`: instead, whole scenes with so many rectangles of `part_sides` in each, seen
+    by mask tokens, as CLIP is asked what is in a mask."""
+    single_words: float = 0.0
+    """Of regions: share of their captions that are one word for one thing or stuff in them."""
     num_workers: int = 4
     """Threads of each process that read images ahead; 0 reads when they are needed."""
 
@@ -112,7 +117,14 @@ class DataConfig:
         check_least("data.num_scenes", self.num_scenes, 1)
         for side in self.part_sides:
             check_least("data.part_sides", side, 1)
+        check_least("data.num_regions", self.num_regions, 0)
+        if self.num_regions and not self.part_sides:
+            raise UsageError(
+                f"data.num_regions: {self.num_regions} regions have no sides. "
+                "Expected data.part_sides as well. Add for example part_sides = [2, 4, 8]."
+            )
         check_share("data.close_up", self.close_up)
+        check_share("data.single_words", self.single_words)
         check_share("data.min_window", self.min_window)
         if not 0 < self.min_scale <= self.max_scale:
             raise UsageError(
@@ -157,6 +169,12 @@ class Recipe:
     """Start from a head of seeded random numbers instead of the model's own."""
     freeze_captioner: bool = False
     """Leave the implicit captioner as it is."""
+    freeze_masks: bool = False
+    """Of `head`: leave the captioner and the masks as they are; what embeds masks and words, and
+    tells objects from none, learns. Several times as fast, when words or CLIP have changed."""
+    hidden_words: float = 0.0
+    """Of `head` with labels: share of the words that are hidden from each image. What they are for
+    has no name then and is an object all the same, as things will be that were never labelled."""
     freeze_text: bool = False
     """Of `clip`: leave the text tower as it is. A head that knows its embeddings stays valid, and
     is kept."""
@@ -205,12 +223,24 @@ class Recipe:
             check_least("images_per_pass", self.images_per_pass, 1)
         check_least("seed", self.seed, 0)
         check_share("no_object_weight", self.no_object_weight)
+        check_share("hidden_words", self.hidden_words)
+        if self.hidden_words and (self.task, self.supervision) != ("head", "label"):
+            raise UsageError(
+                f"hidden_words: {self.hidden_words} means nothing without labels. "
+                "Expected task 'head' and supervision 'label'. Remove it."
+            )
+        if self.freeze_masks and (self.task != "head" or self.is_head_new):
+            raise UsageError(
+                "freeze_masks: there are no masks that could stay as they are. Expected task "
+                "'head' and a head that has learned. Set is_head_new = false."
+            )
         if self.freeze_text and self.task != "clip":
             raise UsageError(
                 f"freeze_text: means nothing to task {self.task!r}. "
                 "Expected task 'clip'. Remove it."
             )
-        if self.cache_features and (self.data.augment or not self.freeze_captioner):
+        captioner_learns = not (self.freeze_captioner or self.freeze_masks)
+        if self.cache_features and (self.data.augment or captioner_learns):
             raise UsageError(
                 "cache_features: the features of an image change from step to step here. "
                 "Expected data.augment = false and freeze_captioner = true. "

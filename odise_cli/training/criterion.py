@@ -109,6 +109,8 @@ class Criterion:
         costs: of the matching.
         sampler: of the points at which masks are compared.
         gather: over processes; called equally often by all of them.
+        hidden_words: share of the categories that each image has to do without, 0..1; torch's
+            random numbers choose them. The published runs hide none.
     """
 
     def __init__(
@@ -118,11 +120,13 @@ class Criterion:
         costs: MatchingCosts | None = None,
         sampler: PointSampler | None = None,
         gather: Gather = only_process,
+        hidden_words: float = 0.0,
     ) -> None:
         self.weights = weights or LossWeights()
         self.costs = costs or MatchingCosts()
         self.sampler = sampler or PointSampler()
         self.gather = gather
+        self.hidden_words = hidden_words
 
     def __call__(self, predictions: Predictions, targets: Sequence[MaskTargets]) -> Losses:
         """Compute every loss of a batch, in float32 whatever autocast is on.
@@ -147,7 +151,11 @@ class Criterion:
     def _mask_losses(
         self, layers: dict[str, LayerPredictions], targets: Sequence[MaskTargets]
     ) -> dict[str, Tensor]:
-        sums = {suffix: self._layer_sums(layer, targets) for suffix, layer in layers.items()}
+        some_BQK = next(iter(layers.values())).class_logits_BQK
+        hidden_BK = choose_hidden(self.hidden_words, some_BQK) if self.hidden_words else None
+        sums = {
+            suffix: self._layer_sums(layer, targets, hidden_BK) for suffix, layer in layers.items()
+        }
         num_masks = sum(len(target.masks_NHW) for target in targets)
         some = next(iter(sums.values())).class_weight
         counts = [some.new_tensor(float(num_masks)), *(x.class_weight for x in sums.values())]
@@ -161,7 +169,9 @@ class Criterion:
             weighted[f"loss_dice{suffix}"] = self.weights.dice * layer.dice / num_masks_mean
         return weighted
 
-    def _layer_sums(self, layer: LayerPredictions, targets: Sequence[MaskTargets]) -> _LayerSums:
+    def _layer_sums(
+        self, layer: LayerPredictions, targets: Sequence[MaskTargets], hidden_BK: Tensor | None
+    ) -> _LayerSums:
         mask_logits_BQHW = layer.mask_logits_BQHW.float()
         class_logits_BQK = layer.class_logits_BQK.float()
         classes = [_classes(target) for target in targets]
@@ -174,9 +184,13 @@ class Criterion:
             row_Q[queries.to(row_Q.device)] = class_N[found.to(class_N.device)]
         weight_K = class_logits_BQK.new_ones(none + 1)
         weight_K[none] = self.weights.no_object
-        classification = F.cross_entropy(
-            class_logits_BQK.flatten(0, 1), class_BQ.flatten(), weight_K, reduction="sum"
-        )
+        if hidden_BK is None:
+            classification = F.cross_entropy(
+                class_logits_BQK.flatten(0, 1), class_BQ.flatten(), weight_K, reduction="sum"
+            )
+        else:
+            losses_BQ = losses_without_words(class_logits_BQK, class_BQ, hidden_BK)
+            classification = (weight_K[class_BQ] * losses_BQ).sum()
 
         # [N, H, W] of all matched masks together, from here on.
         logits = torch.cat([x[q] for x, (q, _) in zip(mask_logits_BQHW, matches, strict=True)])
@@ -239,3 +253,34 @@ def _classes(target: MaskTargets) -> Tensor:
     if target.category_N is not None:
         return target.category_N
     return torch.full((len(target.masks_NHW),), OBJECT, device=target.masks_NHW.device)
+
+
+def choose_hidden(share: float, class_logits_BQK: Tensor) -> Tensor:
+    """[B, K] bool: which words each image has to do without; never all, never "no object".
+
+    Args:
+        share: of the categories, 0..1.
+        class_logits_BQK: the last class is "no object".
+    """
+    num_images, _, num_classes = class_logits_BQK.shape
+    num_hidden = min(int(share * (num_classes - 1)), num_classes - 2)
+    order_BK = torch.rand(num_images, num_classes - 1).argsort(dim=-1)
+    return F.pad(order_BK < num_hidden, (0, 1)).to(class_logits_BQK.device)
+
+
+def losses_without_words(class_logits_BQK: Tensor, class_BQ: Tensor, hidden_BK: Tensor) -> Tensor:
+    """[B, Q] cross-entropy over the words that an image has.
+
+    A mask whose word is hidden is to be any of the others, and not "no object": its loss is
+    -log(1 - p("no object")).
+
+    Args:
+        class_logits_BQK: the last class is "no object".
+        class_BQ: int64, the true class.
+        hidden_BK: which words are hidden.
+    """
+    visible_BQK = class_logits_BQK.masked_fill(hidden_BK[:, None], float("-inf"))
+    log_p_BQK = visible_BQK.log_softmax(-1)
+    own_BQ = log_p_BQK.gather(-1, class_BQ[..., None]).squeeze(-1)
+    some_BQ = log_p_BQK[..., :-1].logsumexp(-1)
+    return -torch.where(hidden_BK.gather(1, class_BQ), some_BQ, own_BQ)

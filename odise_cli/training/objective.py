@@ -134,3 +134,13 @@ def mark_trainable(model: Odise) -> None:
     if model.config.features == "clip":
         # It conditions the diffusion model, which is not asked: no gradient ever arrives.
         model.captioner.requires_grad_(False)
+
+
+def freeze_masks(model: Odise) -> None:
+    """Let only what embeds masks and words learn, and what tells objects from none."""
+    model.captioner.requires_grad_(False)
+    model.pyramid.requires_grad_(False)
+    model.mask_generator.requires_grad_(False)
+    model.mask_generator.mask_pooling.requires_grad_(True)
+    if model.mask_generator.class_embed is not None:
+        model.mask_generator.class_embed.requires_grad_(True)

@@ -47,6 +47,56 @@ def open_part_batches(
         yield replace(batch, origins_B2=torch.tensor([origin for _, _, origin in parts]))
 
 
+def open_region_batches(
+    pictures: Pictures,
+    stream: ShuffledStream,
+    *,
+    first: int,
+    images_per_pass: int,
+    num_regions: int,
+    sides: Sequence[int],
+    patch_px: int,
+    single_words: float,
+) -> Iterator[PictureBatch]:
+    """Batches of whole scenes with captions of their regions, without end.
+
+    Args:
+        pictures: the scenes that the stream's indices count.
+        stream: this process's share of the run's order.
+        first: counts the passes of the run, from 0.
+        images_per_pass: of this process.
+        num_regions: of each scene.
+        sides: of the regions, in patches; height and width are chosen apart.
+        patch_px: side of a patch.
+        single_words: share of captions that are a single word.
+    """
+    draws = stream.starting_at(first * images_per_pass * stream.world_size)
+    grid = pictures.images_NHW3.shape[1] // patch_px
+    while True:
+        chosen = list(islice(draws, images_per_pass))
+        found = [
+            pictures.regions(
+                draw.index,
+                draw.rng(),
+                count=num_regions,
+                sides=sides,
+                patch_px=patch_px,
+                single_words=single_words,
+            )
+            for draw in chosen
+        ]
+        visible = np.zeros((images_per_pass, num_regions, grid, grid), np.bool_)
+        for picture, (_, regions) in enumerate(found):
+            for number, region in enumerate(regions):
+                visible[picture, number, region.rows, region.columns] = True
+        batch = _to_batch([(image, "") for image, _ in found], chosen)
+        yield replace(
+            batch,
+            captions=tuple(region.caption for _, regions in found for region in regions),
+            visible_BRP=torch.from_numpy(visible).flatten(2),
+        )
+
+
 def open_picture_batches(
     pictures: Pictures,
     stream: ShuffledStream,

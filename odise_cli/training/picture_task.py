@@ -20,7 +20,11 @@ from odise_cli.model.odise import Odise
 from odise_cli.model.weights_file import check_tensors, read_tensors
 from odise_cli.recipe.schema import Recipe
 from odise_cli.training.loop import Task
-from odise_cli.training.picture_batches import open_part_batches, open_picture_batches
+from odise_cli.training.picture_batches import (
+    open_part_batches,
+    open_picture_batches,
+    open_region_batches,
+)
 from odise_cli.training.pretraining import (
     AutoencoderObjective,
     ContrastiveObjective,
@@ -76,6 +80,17 @@ def _batches(
             raise UsageError(
                 f"data.part_sides: {largest} patches are more than a scene has. "
                 f"Expected at most {most}. Leave the larger ones out."
+            )
+        if recipe.data.num_regions:
+            return lambda first: open_region_batches(
+                pictures,
+                stream,
+                first=first,
+                images_per_pass=images_per_pass,
+                num_regions=recipe.data.num_regions,
+                sides=recipe.data.part_sides,
+                patch_px=model.clip.patch_size,
+                single_words=recipe.data.single_words,
             )
         return lambda first: open_part_batches(
             pictures,

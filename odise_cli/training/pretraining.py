@@ -5,7 +5,6 @@ files and optimisers are none of its business. Axes: B pictures, D embedding, T 
 C text width, H W pixels or latents.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -28,11 +27,13 @@ class PictureBatch:
     images_B3HW: Tensor
     """Float32 RGB in 0..1."""
     captions: tuple[str, ...]
-    """One for each picture."""
+    """One for each picture, or for each region, picture after picture."""
     names: tuple[str, ...]
     """What messages call them."""
     origins_B2: Tensor | None = None
     """int64, row and column of each picture's first patch, if it is a part of a larger one."""
+    visible_BRP: Tensor | None = None
+    """Bool, which patches, row by row, each of a picture's regions has, if captions tell of it."""
 
     def to(self, device: torch.device) -> "PictureBatch":
         """The same on a device."""
@@ -40,6 +41,7 @@ class PictureBatch:
             self,
             images_B3HW=self.images_B3HW.to(device, non_blocking=True),
             origins_B2=None if self.origins_B2 is None else self.origins_B2.to(device),
+            visible_BRP=None if self.visible_BRP is None else self.visible_BRP.to(device),
         )
 
 
@@ -57,19 +59,26 @@ class ContrastiveObjective(nn.Module):
         self.clip = clip
 
     def forward(self, batch: PictureBatch) -> Losses:
-        """Losses of a batch.
+        """Losses of a batch; with regions, these stand in the place of pictures.
 
         Args:
-            batch: pictures of any square size, or parts of pictures at their places.
+            batch: pictures of any square size, parts of pictures at their places, or pictures of
+                CLIP's own size with regions.
         """
-        if batch.origins_B2 is None:
-            image_BD = self.clip.embed_images(batch.images_B3HW)
-        else:
+        if batch.visible_BRP is not None:
+            image_BD = self.clip.embed_regions(batch.images_B3HW, batch.visible_BRP).flatten(0, 1)
+        elif batch.origins_B2 is not None:
             image_BD = self.clip.embed_windows(batch.images_B3HW, batch.origins_B2)
+        else:
+            image_BD = self.clip.embed_images(batch.images_B3HW)
         image_BD = F.normalize(image_BD, dim=-1)
-        text_BD = F.normalize(self.clip.embed_words(batch.captions), dim=-1)
+        # Regions are often worded alike: each wording is embedded once.
+        number = {caption: i for i, caption in enumerate(dict.fromkeys(batch.captions))}
+        text_ND = F.normalize(self.clip.embed_words(list(number)), dim=-1)
+        numbers_B = torch.tensor([number[caption] for caption in batch.captions])
+        text_BD = F.embedding(numbers_B.to(text_ND.device), text_ND)
         logits_BB = self.clip.logit_scale * image_BD @ text_BD.T
-        targets_BB = _equality(batch.captions).to(logits_BB)
+        targets_BB = _equality(numbers_B).to(logits_BB)
         return _losses(
             loss_image=F.cross_entropy(logits_BB, targets_BB) / 2,
             loss_text=F.cross_entropy(logits_BB.T, targets_BB) / 2,
@@ -169,10 +178,8 @@ def _losses(**weighted: Tensor) -> Losses:
     return Losses(weighted=weighted, total=torch.stack(list(weighted.values())).sum())
 
 
-def _equality(captions: Sequence[str]) -> Tensor:
+def _equality(numbers_B: Tensor) -> Tensor:
     """[B, B] rows that add up to 1: which captions are worded as the row's."""
-    number = {caption: i for i, caption in enumerate(dict.fromkeys(captions))}
-    numbers_B = torch.tensor([number[caption] for caption in captions])
     same_BB = (numbers_B[:, None] == numbers_B).float()
     return same_BB / same_BB.sum(dim=1, keepdim=True)
 

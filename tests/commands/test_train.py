@@ -123,6 +123,17 @@ def test_a_frozen_captioner_stays(config_of, model):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_frozen_masks_stay_and_their_embeddings_learn(config_of, model):
+    config = config_of(steps=1, is_head_new=False, freeze_masks=True, hidden_words=0.4)
+    train(config)
+    before = load_model(read_model_folder(model)).state_dict()
+    after = load_model(read_model_folder(config.out)).state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    learns = ("head.", "mask_generator.mask_pooling.")
+    assert {name for name in changed if name.startswith(learns)} == changed
+    assert {"head.null_embed", "head.text_proj.weight"} <= changed
+
+
 def test_recomputed_activations_give_the_same_run(config_of):
     kept, recomputed = config_of("kept"), config_of("recomputed", checkpoint_activations=True)
     train(kept)

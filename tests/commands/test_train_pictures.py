@@ -131,6 +131,8 @@ def test_parts_are_no_larger_than_scenes(
         ("tiny_world_8_clip", ["model=new"], "freeze_text: the text tower of 'new' has learned no"),
         ("tiny_world_5_clip", ["model=nowhere"], "--model: 'nowhere' is neither a model nor a"),
         ("tiny_world_5_clip", ["data.part_sides=[0]"], "data.part_sides: 0 is too small"),
+        ("tiny_world_1_clip", ["data.num_regions=4"], "data.num_regions: 4 regions have no sides"),
+        ("tiny_world_5_clip", ["data.single_words=2"], "data.single_words: 2.0 is out of range"),
     ],
 )
 def test_what_cannot_be_trained(

@@ -12,6 +12,8 @@ from odise_cli.training.criterion import (
     Losses,
     LossWeights,
     Predictions,
+    choose_hidden,
+    losses_without_words,
 )
 from odise_cli.training.point_sampling import PointSampler
 from odise_cli.training.targets import MaskTargets
@@ -245,3 +247,46 @@ def test_processes_together_are_one_with_the_joint_batch(is_caption: bool) -> No
     torch.testing.assert_close(mean, joint.weighted)
     gradients = torch.autograd.grad((found[0].total + found[1].total) / 2, leaves(predictions))
     torch.testing.assert_close(gradients, expected)
+
+
+def test_what_has_no_word_is_to_be_anything_but_nothing():
+    # Probabilities 1/2, 1/4, 1/8 and, of "no object", 1/8.
+    logits = torch.tensor([0.5, 0.25, 0.125, 0.125]).log().expand(1, 3, 4).requires_grad_()
+    classes = torch.tensor([[0, 1, 3]])
+    hidden = torch.tensor([[True, False, False, False]])
+    losses = losses_without_words(logits, classes, hidden)
+    # Without the first word 1/4, 1/8 and 1/8 are left: a half, a quarter and a quarter.
+    expected = -torch.tensor([[3 / 4, 1 / 2, 1 / 4]]).log()
+    torch.testing.assert_close(losses.detach(), expected)
+    (gradient,) = torch.autograd.grad(losses.sum(), logits)
+    assert gradient.isfinite().all()
+    assert (gradient[..., 0] == 0).all()
+    none_hidden = losses_without_words(logits, classes, torch.zeros_like(hidden))
+    torch.testing.assert_close(none_hidden.detach(), -torch.tensor([[1 / 2, 1 / 4, 1 / 8]]).log())
+
+
+def test_every_image_has_to_do_without_other_words():
+    torch.manual_seed(0)
+    logits = torch.zeros(200, 3, 11)
+    hidden = choose_hidden(0.35, logits)
+    assert hidden.shape == (200, 11)
+    assert set(hidden.sum(dim=1).tolist()) == {3}
+    assert not hidden[:, -1].any()
+    # 200 · 0.3 = 60 each, give or take four standard deviations.
+    assert all(34 < count < 86 for count in hidden[:, :-1].sum(dim=0).tolist())
+    assert choose_hidden(1.0, logits)[0].tolist().count(False) == 2
+
+
+def test_hidden_words_concern_classes_alone():
+    predictions, targets = draw_batch((2, 3), is_caption=False)
+    torch.manual_seed(0)
+    usual = Criterion()(predictions, targets).weighted
+    torch.manual_seed(0)
+    none = Criterion(hidden_words=0.01)(predictions, targets).weighted
+    torch.manual_seed(0)
+    some = Criterion(hidden_words=0.5)(predictions, targets).weighted
+    assert usual.keys() == some.keys()
+    for name, loss in usual.items():
+        if name.startswith("loss_ce"):
+            assert none[name].item() == pytest.approx(loss.item(), rel=1e-5)
+            assert some[name].item() != pytest.approx(loss.item(), rel=1e-2)

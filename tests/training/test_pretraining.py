@@ -1,5 +1,7 @@
 """The objectives of the tiny model's frozen parts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -92,13 +94,36 @@ def test_contrast_tells_captions_apart(clip: Clip):
     assert totals[-1] < 0.3 * totals[0]
 
 
+def test_regions_stand_in_the_place_of_pictures(clip: Clip):
+    pictures = batch("", "", side_px=32)
+    captions = ("a ball", "grass", "a red car", "grass")
+    grid = clip.image_size // clip.patch_size
+    visible = torch.zeros(2, 2, grid, grid, dtype=torch.bool)
+    visible[:, 0, :2], visible[:, 1, 2:] = True, True
+    regions = replace(pictures, captions=captions, visible_BRP=visible.flatten(2))
+    losses = ContrastiveObjective(clip)(regions)
+    with torch.no_grad():
+        # What a mask of the same patches gives; its edges are those of patches.
+        logits = (visible.float() * 20 - 10).repeat_interleave(clip.patch_size, 2)
+        masks = clip.embed_masks(
+            list(pictures.images_B3HW), logits.repeat_interleave(clip.patch_size, 3)
+        )
+        image = F.normalize(masks.flatten(0, 1), dim=-1)
+        text = F.normalize(clip.embed_words(captions), dim=-1)
+        logits = clip.logit_scale * image @ text.T
+        # Two of the captions are the same: each belongs to both regions.
+        targets = torch.tensor([[1, 0, 0, 0], [0, 0.5, 0, 0.5], [0, 0, 1, 0], [0, 0.5, 0, 0.5]])
+        expected = F.cross_entropy(logits, targets) / 2
+    torch.testing.assert_close(losses.weighted["loss_image"].detach(), expected)
+
+
 def test_restoring_gets_better(vae: AutoencoderKL):
     totals = learn(AutoencoderObjective(vae), batch("", "", side_px=32), num_steps=16)
     assert totals[-1] < 0.8 * totals[0]
 
 
 def test_restoring_weighs_pixels_edges_and_latents(vae: AutoencoderKL):
-    pictures = batch("", "")
+    pictures = batch("", "", side_px=32)
     torch.manual_seed(3)
     losses = AutoencoderObjective(vae)(pictures).weighted
     torch.manual_seed(3)

@@ -65,6 +65,26 @@ def describe(segments: Iterable[SceneSegment], rng: np.random.Generator) -> str:
     return _sentence(things, stuff, rng)
 
 
+def name_one(segments: Iterable[SceneSegment], rng: np.random.Generator) -> str:
+    """Name one kind of thing or stuff in a picture, and say nothing else.
+
+    Args:
+        segments: what is visible.
+        rng: picks it, the likelier the larger it is, and the word.
+
+    Returns:
+        a word, alone or as "a photo of a {}."; empty if nothing is visible.
+    """
+    areas: Counter[Concept] = Counter()
+    for segment in segments:
+        areas[segment.concept] += segment.area_px
+    if not areas:
+        return ""
+    shares = np.array(list(areas.values())) / areas.total()
+    word = _word(list(areas)[rng.choice(len(areas), p=shares)], rng)
+    return word if rng.random() < 0.5 else f"a photo of a {word}."
+
+
 def _grouped(segments: Iterable[SceneSegment]) -> list[_Group]:
     counts: Counter[tuple[str, str, str]] = Counter()
     areas: Counter[tuple[str, str, str]] = Counter()

@@ -3,16 +3,17 @@
 A caption tells what is visible in its window. No mask leaves this module.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from odise_cli.data.world.captions import describe
+from odise_cli.data.world.captions import describe, name_one
 from odise_cli.data.world.render import Scene, SceneSegment, render
 from odise_cli.data.world.scenes import plan_scene
 
@@ -20,6 +21,17 @@ _MIN_NAMED = 0.012
 """Smallest part of a window that a caption may speak of."""
 _MIN_NAMED_OF_PART = 0.03
 _CHUNK = 64
+_TRIES_A_REGION = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionedRegion:
+    """A rectangle of patches of a picture, with what is said of it."""
+
+    rows: slice
+    columns: slice
+    """In patches."""
+    caption: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +96,74 @@ class Pictures:
         columns = slice(patch_px * left, patch_px * (left + num_patches))
         visible = self._visible(index, numbers[rows, columns], _MIN_NAMED_OF_PART)
         return np.ascontiguousarray(image[rows, columns]), describe(visible, rng), (top, left)
+
+    def regions(
+        self,
+        index: int,
+        rng: np.random.Generator,
+        *,
+        count: int,
+        sides: Sequence[int],
+        patch_px: int,
+        single_words: float,
+    ) -> tuple[NDArray[np.uint8], list[CaptionedRegion]]:
+        """A whole scene, mirrored or not, with random rectangles of whole patches.
+
+        Two rectangles of a scene show the same things and stuff only where others are hard to
+        find: most of a picture is sky or floor, which would be told of again and again.
+
+        Args:
+            index: of the scene.
+            rng: decides.
+            count: how many rectangles.
+            sides: heights and widths to choose from, in patches.
+            patch_px: side of a patch.
+            single_words: share of captions that are a single word.
+
+        Returns:
+            RGB [side, side, 3] and the rectangles with their captions, which may be empty.
+        """
+        image, numbers = self.images_NHW3[index], self.numbers_NHW[index]
+        if rng.random() < 0.5:
+            image, numbers = image[:, ::-1], numbers[:, ::-1]
+        new: list[tuple[slice, slice, list[SceneSegment]]] = []
+        repeated: list[tuple[slice, slice, list[SceneSegment]]] = []
+        known: set[frozenset[str]] = set()
+        candidates = self._rectangles(index, numbers, rng, sides, patch_px)
+        for region in islice(candidates, _TRIES_A_REGION * count):
+            shown = frozenset(segment.concept.name for segment in region[2])
+            (repeated if shown in known else new).append(region)
+            known.add(shown)
+            if len(new) == count:
+                break
+        chosen = (new + repeated)[:count]
+        return np.ascontiguousarray(image), [
+            CaptionedRegion(
+                rows=rows,
+                columns=columns,
+                caption=(name_one if rng.random() < single_words else describe)(visible, rng),
+            )
+            for rows, columns, visible in chosen
+        ]
+
+    def _rectangles(
+        self,
+        index: int,
+        numbers: NDArray[np.uint8],
+        rng: np.random.Generator,
+        sides: Sequence[int],
+        patch_px: int,
+    ) -> Iterator[tuple[slice, slice, list[SceneSegment]]]:
+        """Rows and columns of patches of random rectangles, and what they show, without end."""
+        grid = len(numbers) // patch_px
+        while True:
+            height, width = rng.choice(sides, size=2).tolist()
+            top, left = rng.integers(0, (grid - height + 1, grid - width + 1)).tolist()
+            rows, columns = slice(top, top + height), slice(left, left + width)
+            shown = numbers[
+                patch_px * top : patch_px * rows.stop, patch_px * left : patch_px * columns.stop
+            ]
+            yield rows, columns, self._visible(index, shown, _MIN_NAMED_OF_PART)
 
     def _visible(
         self, index: int, numbers: NDArray[np.uint8], min_share: float

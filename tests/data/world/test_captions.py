@@ -4,7 +4,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from odise_cli.data.world.captions import describe, plural
+from odise_cli.data.world.captions import describe, name_one, plural
 from odise_cli.data.world.concepts import CONCEPTS, PATTERNS, STUFF, THINGS
 from odise_cli.data.world.render import SceneSegment
 from odise_cli.model.clip import count_tokens
@@ -175,3 +175,15 @@ def test_the_same_draws_give_the_same_caption(described):
 
 def test_nothing_is_said_of_nothing():
     assert describe([], np.random.default_rng(0)) == ""
+
+
+def test_a_single_word_is_a_name_or_a_synonym_of_something_visible():
+    rng = np.random.default_rng(3)
+    cars = [segment(n, THINGS[3], area_px=100) for n in (2, 3, 4)]
+    captions = [name_one([segment(1, STUFF[0], area_px=900), *cars], rng) for _ in range(400)]
+    words = [caption.removeprefix("a photo of a ").rstrip(".") for caption in captions]
+    assert set(words) == {*STUFF[0].words, *THINGS[3].words}
+    assert {caption == word for caption, word in zip(captions, words, strict=True)} == {True, False}
+    # A quarter of the picture: 100 of 400, give or take three standard deviations.
+    assert 74 < sum(word in THINGS[3].words for word in words) < 126
+    assert name_one([], rng) == ""

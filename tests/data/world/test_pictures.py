@@ -122,3 +122,59 @@ def test_a_part_is_cut_at_whole_patches_of_the_scene_or_its_mirror_image(picture
         visible = [s for s in pictures.segments[5] if shown[s.number] >= 0.03]
         named = {mention.concept for mention in mentions(caption)}
         assert named <= {segment.concept.name for segment in visible}
+
+
+def regions_of(pictures: Pictures, draw: int, *, count: int = 9, single_words: float = 0.0):
+    return pictures.regions(
+        0,
+        np.random.default_rng(draw),
+        count=count,
+        sides=(2, 3, 8),
+        patch_px=8,
+        single_words=single_words,
+    )
+
+
+def test_captions_of_regions_speak_of_what_they_show(quarters):
+    sides, num_mirrored = set(), 0
+    for draw in range(40):
+        image, regions = regions_of(quarters, draw, single_words=draw % 2)
+        mirrored = image[0, 0, 0] == 0
+        num_mirrored += mirrored
+        assert np.array_equal(image, quarters.images_NHW3[0][:, :: -1 if mirrored else 1])
+        assert len(regions) == 9
+        for region in regions:
+            heights = [s.stop - s.start for s in (region.rows, region.columns)]
+            sides |= set(heights)
+            rows, columns = (slice(8 * s.start, 8 * s.stop) for s in (region.rows, region.columns))
+            shown = image[rows, columns]
+            assert shown.shape[:2] == tuple(8 * side for side in heights)
+            red, green, blue = shown.reshape(-1, 3).mean(axis=0) / 255
+            shares = {"sky": red, "grass": green, "water": blue, "road": 1 - red - green - blue}
+            found = {mention.concept for mention in mentions(region.caption)}
+            assert found
+            assert min(shares[name] for name in found) >= 0.03
+            assert draw % 2 == 0 or len(found) == 1
+    assert sides == {2, 3, 8}
+    assert 8 < num_mirrored < 32
+
+
+def test_regions_show_different_things_as_far_as_there_are(quarters):
+    def shown(region):
+        numbers = quarters.numbers_NHW[0][
+            8 * region.rows.start : 8 * region.rows.stop,
+            8 * region.columns.start : 8 * region.columns.stop,
+        ]
+        return frozenset(np.unique(numbers).tolist())
+
+    # Four quarters, four borders, one middle: nine sets, of which four are drawn easily.
+    for draw in range(20):
+        image, regions = regions_of(quarters, draw, count=4)
+        if image[0, 0, 0] == 255:
+            assert len({shown(region) for region in regions}) == 4
+    lone = Pictures(
+        images_NHW3=quarters.images_NHW3,
+        numbers_NHW=np.ones_like(quarters.numbers_NHW),
+        segments=quarters.segments,
+    )
+    assert len(regions_of(lone, 0)[1]) == 9
