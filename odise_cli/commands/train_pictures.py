@@ -72,7 +72,10 @@ def find_picture_parts(config: TrainConfig) -> PictureParts:
         )
     source = None
     if recipe.model != NEW:
-        source = find_model(recipe.model, weights=None, has_head=recipe.freeze_text)
+        source = find_model(recipe.model, weights=None, has_head=False)
+        if source.config.is_trained:
+            # Its head stays in the folder that the run leaves; without it, there would be another.
+            source = find_model(recipe.model, weights=None)
     return PictureParts(source=source, num_images=recipe.data.num_scenes)
 
 
@@ -100,7 +103,7 @@ def build_picture_task(
         model, clip_config = new_tiny(image_size=size, seed=recipe.seed), tiny_clip_config(size)
     else:
         assert parts.source.files is not None
-        has_head = recipe.freeze_text
+        has_head = parts.source.config.is_trained
         model = parts.source.load(offline=config.offline, seed=_NOISE, has_head=has_head)
         clip_config = read_clip_config(Path(parts.source.files.clip))
     pictures = draw_pictures(

@@ -176,8 +176,8 @@ class Recipe:
     """Of `head` with labels: share of the words that are hidden from each image. What they are for
     has no name then and is an object all the same, as things will be that were never labelled."""
     freeze_text: bool = False
-    """Of `clip`: leave the text tower as it is. A head that knows its embeddings stays valid, and
-    is kept."""
+    """Of `clip`: leave the text tower as it is, so that a head that knows its embeddings stays
+    valid. Otherwise it has to learn words anew: `freeze_masks`."""
     steps: int = 1000
     """Updates of the weights."""
     batch_size: int = 64

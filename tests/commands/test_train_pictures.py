@@ -96,6 +96,16 @@ def test_a_frozen_text_tower_keeps_words_and_head(tmp_path: Path):
     }
 
 
+def test_a_head_stays_though_its_words_move(tmp_path: Path):
+    settings = ("model=tiny", "steps=1", "batch_size=2", "data.num_regions=3")
+    assert train("tiny_world_16_clip", tmp_path / "out", *settings) == 0
+    before = load_model(read_model_folder(BUNDLED_FOLDER)).state_dict()
+    after = load_model(read_model_folder(tmp_path / "out")).state_dict()
+    changed = {name for name in before if not torch.equal(before[name].float(), after[name])}
+    assert "clip.model.token_embedding.weight" in changed
+    assert all(name.startswith("clip.model.") for name in changed)
+
+
 def test_stopped_and_resumed_is_as_never_stopped(runs: Path, tmp_path: Path):
     settings = [f"model={runs / '4'}", "steps=2", "checkpoint_every=1"]
     whole, halves = tmp_path / "whole", tmp_path / "halves"
