@@ -94,7 +94,8 @@ class Engine:
             torch.backends.cudnn.allow_tf32 = False
         self.model = model
         if isinstance(model, Odise):
-            if self.precision != torch.float32 and not is_learning:
+            # On a CPU the weights are mapped from their files, which takes no memory of its own.
+            if self.precision != torch.float32 and not is_learning and self.device.type != "cpu":
                 hold_frozen_in(model, self.precision)
             _move(model, self.device)
             if placement.compiles:
