@@ -296,8 +296,10 @@ def test_bf16_agrees_with_fp32(model, vocabulary):
     masks = [p.mask_logits_QHW.float() > 0 for p in (exact, rounded)]
     assert (masks[0] != masks[1]).float().mean() < 0.05
     classes = [p.class_scores_QK.float().softmax(-1) for p in (exact, rounded)]
-    # bf16 has eight bits of mantissa: about 1 % after a few layers.
-    assert (classes[0] - classes[1]).abs().max() < 0.05
+    # bf16 has eight bits of mantissa: about 1 % after a few layers. How far the worst of some
+    # dozens is off depends on the processor's kernels: 0.03 to 0.07.
+    assert (classes[0] - classes[1]).abs().mean() < 0.01
+    assert (classes[0] - classes[1]).abs().max() < 0.1
     assert not torch.equal(classes[0], classes[1])
 
 
@@ -316,13 +318,14 @@ def test_weights_held_in_bf16_say_what_autocast_of_mapped_ones_says(model, vocab
     # A GPU's engine does so by itself; on a CPU it would take memory that mapped files do not.
     hold_frozen_in(held.model, torch.bfloat16)
     assert (dtypes(mapped), dtypes(held)) == ({torch.float32}, {torch.bfloat16})
-    # Both run, and say much the same: eight bits of mantissa are about 1 % after a few layers.
+    # Eight bits of mantissa are about 1 % after a few layers.
     pixels = image(0, SIZES[0]).resized_HW3
     classes, others = (
         engine.predict([pixels], vocabulary)[0].class_scores_QK.float().softmax(-1)
         for engine in (mapped, held)
     )
-    assert (classes - others).abs().max() < 0.05
+    assert (classes - others).abs().mean() < 0.01
+    assert (classes - others).abs().max() < 0.1
 
 
 def embedded(model, words, cache_folder, *, encoder="small"):
