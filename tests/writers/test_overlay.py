@@ -106,7 +106,8 @@ def test_names_do_not_cover_each_other():
     strips = np.repeat(np.arange(1, 29), 7)[:, None] * np.ones((1, 30), np.int32)
     alone = np.where(strips == 14, 14, 0)
     num_letters_px = len(written_pixels(draw(alone, name="ill")))
-    assert 0 < len(written_pixels(draw(strips, name="ill"))) <= 14 * num_letters_px
+    # A dot of an i has a pixel more or less by where it falls; a fifteenth name has 19 more.
+    assert 0 < len(written_pixels(draw(strips, name="ill"))) < 14.5 * num_letters_px
 
 
 def test_line_breaks_in_a_name_are_spaces():
