@@ -277,7 +277,7 @@ def test_every_image_has_to_do_without_other_words():
     assert choose_hidden(1.0, logits)[0].tolist().count(False) == 2
 
 
-def test_hidden_words_concern_classes_alone():
+def test_hidden_words_change_the_losses_of_classes():
     predictions, targets = draw_batch((2, 3), is_caption=False)
     torch.manual_seed(0)
     usual = Criterion()(predictions, targets).weighted

@@ -123,7 +123,7 @@ def test_restoring_gets_better(vae: AutoencoderKL):
 
 
 def test_restoring_weighs_pixels_edges_and_latents(vae: AutoencoderKL):
-    pictures = batch("", "", side_px=32)
+    pictures = batch("", "")
     torch.manual_seed(3)
     losses = AutoencoderObjective(vae)(pictures).weighted
     torch.manual_seed(3)
