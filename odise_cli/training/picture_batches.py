@@ -4,7 +4,7 @@ Knows which places in the stream are a pass's, so that a run can be resumed anyw
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count, islice
 
 import numpy as np
@@ -16,43 +16,50 @@ from odise_cli.data.world.pictures import Pictures
 from odise_cli.training.pretraining import PictureBatch
 
 
+@dataclass(frozen=True, kw_only=True)
+class PicturePasses:
+    """Which scenes each pass of a run sees."""
+
+    pictures: Pictures
+    """The scenes that the stream's indices count."""
+    stream: ShuffledStream
+    """This process's share of the run's order."""
+    images_per_pass: int
+    """Of this process."""
+
+    def starting_at(self, first: int) -> Iterator[tuple[int, list[Draw]]]:
+        """Number and places of each pass, from the `first`-th of the run on, without end."""
+        draws = self.stream.starting_at(first * self.images_per_pass * self.stream.world_size)
+        for number in count(first):
+            yield number, list(islice(draws, self.images_per_pass))
+
+
 def open_part_batches(
-    pictures: Pictures,
-    stream: ShuffledStream,
-    *,
-    first: int,
-    images_per_pass: int,
-    sides: Sequence[int],
-    patch_px: int,
+    passes: PicturePasses, first: int, *, sides: Sequence[int], patch_px: int
 ) -> Iterator[PictureBatch]:
     """Batches of parts of scenes at their own scale and place, without end.
 
     Args:
-        pictures: the scenes that the stream's indices count.
-        stream: this process's share of the run's order.
+        passes: what each pass sees.
         first: counts the passes of the run, from 0.
-        images_per_pass: of this process.
         sides: of the parts, in patches; each pass has one of them, for all processes the same.
         patch_px: side of a patch.
     """
-    draws = stream.starting_at(first * images_per_pass * stream.world_size)
-    for number in count(first):
-        side = int(np.random.default_rng([stream.seed, number]).choice(sides))
-        chosen = list(islice(draws, images_per_pass))
+    pictures = passes.pictures
+    for number, draws in passes.starting_at(first):
+        side = int(np.random.default_rng([passes.stream.seed, number]).choice(sides))
         parts = [
             pictures.part(draw.index, draw.rng(), num_patches=side, patch_px=patch_px)
-            for draw in chosen
+            for draw in draws
         ]
-        batch = _to_batch([(image, caption) for image, caption, _ in parts], chosen)
+        batch = _to_batch([(image, caption) for image, caption, _ in parts], draws)
         yield replace(batch, origins_B2=torch.tensor([origin for _, _, origin in parts]))
 
 
 def open_region_batches(
-    pictures: Pictures,
-    stream: ShuffledStream,
-    *,
+    passes: PicturePasses,
     first: int,
-    images_per_pass: int,
+    *,
     num_regions: int,
     sides: Sequence[int],
     patch_px: int,
@@ -61,19 +68,16 @@ def open_region_batches(
     """Batches of whole scenes with captions of their regions, without end.
 
     Args:
-        pictures: the scenes that the stream's indices count.
-        stream: this process's share of the run's order.
+        passes: what each pass sees.
         first: counts the passes of the run, from 0.
-        images_per_pass: of this process.
         num_regions: of each scene.
         sides: of the regions, in patches; height and width are chosen apart.
         patch_px: side of a patch.
         single_words: share of captions that are a single word.
     """
-    draws = stream.starting_at(first * images_per_pass * stream.world_size)
+    pictures = passes.pictures
     grid = pictures.images_NHW3.shape[1] // patch_px
-    while True:
-        chosen = list(islice(draws, images_per_pass))
+    for _, draws in passes.starting_at(first):
         found = [
             pictures.regions(
                 draw.index,
@@ -83,13 +87,13 @@ def open_region_batches(
                 patch_px=patch_px,
                 single_words=single_words,
             )
-            for draw in chosen
+            for draw in draws
         ]
-        visible = np.zeros((images_per_pass, num_regions, grid, grid), np.bool_)
+        visible = np.zeros((len(draws), num_regions, grid, grid), np.bool_)
         for picture, (_, regions) in enumerate(found):
             for number, region in enumerate(regions):
                 visible[picture, number, region.rows, region.columns] = True
-        batch = _to_batch([(image, "") for image, _ in found], chosen)
+        batch = _to_batch([(image, "") for image, _ in found], draws)
         yield replace(
             batch,
             captions=tuple(region.caption for _, regions in found for region in regions),
@@ -97,33 +101,23 @@ def open_region_batches(
         )
 
 
-def open_picture_batches(
-    pictures: Pictures,
-    stream: ShuffledStream,
-    *,
-    first: int,
-    images_per_pass: int,
-    side_px: int,
-    min_window: float,
+def open_window_batches(
+    passes: PicturePasses, first: int, *, side_px: int, min_window: float
 ) -> Iterator[PictureBatch]:
-    """This process's batches from the `first`-th pass of the run on, without end.
+    """Batches of windows of scenes, without end.
 
     Args:
-        pictures: the scenes that the stream's indices count.
-        stream: this process's share of the run's order.
+        passes: what each pass sees.
         first: counts the passes of the run, from 0.
-        images_per_pass: of this process.
         side_px: of the windows as the network sees them.
         min_window: smallest side of a window, relative to its scene.
     """
-    draws = stream.starting_at(first * images_per_pass * stream.world_size)
-    while True:
-        chosen = list(islice(draws, images_per_pass))
+    for _, draws in passes.starting_at(first):
         windows = [
-            pictures.window(draw.index, draw.rng(), side_px=side_px, min_scale=min_window)
-            for draw in chosen
+            passes.pictures.window(draw.index, draw.rng(), side_px=side_px, min_scale=min_window)
+            for draw in draws
         ]
-        yield _to_batch(windows, chosen)
+        yield _to_batch(windows, draws)
 
 
 def _to_batch(

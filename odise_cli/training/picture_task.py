@@ -4,6 +4,7 @@ Knows how the parts hang together; does not know recipes' files or folders' name
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from odise_cli.model.weights_file import check_tensors, read_tensors
 from odise_cli.recipe.schema import Recipe
 from odise_cli.training.loop import Task
 from odise_cli.training.picture_batches import (
+    PicturePasses,
     open_part_batches,
-    open_picture_batches,
     open_region_batches,
+    open_window_batches,
 )
 from odise_cli.training.pretraining import (
     AutoencoderObjective,
@@ -61,9 +63,10 @@ def make_picture_task(
     if recipe.task == "clip" and model.clip.image_size != size:
         model.clip, clip_config = resized_clip(model.clip, clip_config, size)
     objective, part = _objective(recipe, model)
+    passes = PicturePasses(pictures=pictures, stream=stream, images_per_pass=images_per_pass)
     return Task(
         objective=objective,
-        open_batches=_batches(recipe, model, pictures, stream, images_per_pass),
+        open_batches=_batches(recipe, model, passes),
         write_weights=lambda folder: save_file(_tensors(part), folder / _PART_FILE),
         read_weights=lambda folder: _read_part(part, folder / _PART_FILE),
         write_result=lambda folder: _save(recipe.task, model, clip_config, pictures, folder),
@@ -71,42 +74,29 @@ def make_picture_task(
 
 
 def _batches(
-    recipe: Recipe, model: Odise, pictures: Pictures, stream: ShuffledStream, images_per_pass: int
+    recipe: Recipe, model: Odise, passes: PicturePasses
 ) -> Callable[[int], Iterator[PictureBatch]]:
-    if recipe.task == "clip" and recipe.data.part_sides:
-        most = pictures.images_NHW3.shape[1] // model.clip.patch_size
-        largest = max(recipe.data.part_sides)
-        if largest > most:
-            raise UsageError(
-                f"data.part_sides: {largest} patches are more than a scene has. "
-                f"Expected at most {most}. Leave the larger ones out."
-            )
-        if recipe.data.num_regions:
-            return lambda first: open_region_batches(
-                pictures,
-                stream,
-                first=first,
-                images_per_pass=images_per_pass,
-                num_regions=recipe.data.num_regions,
-                sides=recipe.data.part_sides,
-                patch_px=model.clip.patch_size,
-                single_words=recipe.data.single_words,
-            )
-        return lambda first: open_part_batches(
-            pictures,
-            stream,
-            first=first,
-            images_per_pass=images_per_pass,
-            sides=recipe.data.part_sides,
-            patch_px=model.clip.patch_size,
+    data, patch_px = recipe.data, model.clip.patch_size
+    if recipe.task != "clip" or not data.part_sides:
+        return partial(
+            open_window_batches, passes, side_px=data.crop_size, min_window=data.min_window
         )
-    return lambda first: open_picture_batches(
-        pictures,
-        stream,
-        first=first,
-        images_per_pass=images_per_pass,
-        side_px=recipe.data.crop_size,
-        min_window=recipe.data.min_window,
+    most = passes.pictures.images_NHW3.shape[1] // patch_px
+    largest = max(data.part_sides)
+    if largest > most:
+        raise UsageError(
+            f"data.part_sides: {largest} patches are more than a scene has. "
+            f"Expected at most {most}. Leave the larger ones out."
+        )
+    if not data.num_regions:
+        return partial(open_part_batches, passes, sides=data.part_sides, patch_px=patch_px)
+    return partial(
+        open_region_batches,
+        passes,
+        num_regions=data.num_regions,
+        sides=data.part_sides,
+        patch_px=patch_px,
+        single_words=data.single_words,
     )
 
 
