@@ -1,7 +1,6 @@
 """The reference's training batches, and the random numbers that it was given."""
 
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -19,6 +18,8 @@ from tests.model.golden import Golden
 from tests.model.golden_trace import to_tensor
 
 NUM_POINTS = 784
+SAME_POINT = 1e-7
+"""How far apart two points may be that are the same, in sides of the image."""
 SCENARIOS = (
     "label_grid",
     "label_recipe",
@@ -35,8 +36,10 @@ class RecordingSampler(PointSampler):
 
     shapes: list[list[int]] = field(default_factory=list)
     points: list[Tensor] = field(default_factory=list)
+    logits: list[Tensor] = field(default_factory=list)
 
     def uncertain(self, mask_logits_NHW: Tensor) -> Tensor:
+        self.logits.append(mask_logits_NHW.detach())
         self.points.append(super().uncertain(mask_logits_NHW))
         return self.points[-1]
 
@@ -111,8 +114,8 @@ def stored_points(golden: Golden, scenario: str) -> list[Tensor]:
     return [points[f"points/{name}"] for name in ("final", "aux0", "aux1", "aux2")]
 
 
-def sorted_points(points_NP2: Iterable[Tensor]) -> list[Tensor]:
-    """Each mask's points in lexicographic order: equal uncertainties have no order."""
-    return [
-        points_P2[np.lexsort(points_P2.numpy().T)] for layer in points_NP2 for points_P2 in layer
-    ]
+def exchanged_points(ours_P2: Tensor, theirs_P2: Tensor) -> tuple[Tensor, Tensor]:
+    """What only one of two sets of a mask's points has, in whatever order they are."""
+    distance_PP = (ours_P2[:, None] - theirs_P2[None]).abs().amax(-1)
+    is_own_P, is_other_P = distance_PP.amin(1) > SAME_POINT, distance_PP.amin(0) > SAME_POINT
+    return ours_P2[is_own_P], theirs_P2[is_other_P]
