@@ -266,17 +266,19 @@ def test_no_thread_is_left_when_the_consumer_raises() -> None:
 
 
 def test_closing_does_not_wait_for_images_that_have_not_begun() -> None:
-    release = threading.Event()
+    has_begun, release = threading.Event(), threading.Event()
     decoder = Decoder()
 
     def decode(record: ImageRecord) -> DecodedImage:
         if record.name != "0/0":
+            has_begun.set()
             release.wait(timeout=10)
         return decoder(record)
 
     loading = load_batches(batches_of(3, 1), decode=decode, num_workers=1, prefetch=2)
     next(loading)
-    threading.Timer(0.05, release.set).start()
+    assert has_begun.wait(timeout=10)
+    threading.Timer(0.5, release.set).start()
     loading.close()
     assert decode_threads() == []
     assert decoder.started == ["0/0", "1/0"]
