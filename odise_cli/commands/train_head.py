@@ -26,6 +26,7 @@ from odise_cli.hub import LICENCE_NOTICE, cache_folder
 from odise_cli.model.checkpoint import (
     HEAD_FILE,
     load_head,
+    load_masks,
     save_head,
     save_referring_folder,
 )
@@ -37,7 +38,7 @@ from odise_cli.placement import Placement
 from odise_cli.recipe.schema import Recipe
 from odise_cli.training.batches import open_batches
 from odise_cli.training.criterion import Criterion, LossWeights
-from odise_cli.training.feature_cache import cache_features
+from odise_cli.training.feature_cache import cache_features, cache_masks
 from odise_cli.training.loop import Task
 from odise_cli.training.new_head import initialise_head
 from odise_cli.training.objective import TrainingObjective, freeze_masks
@@ -158,7 +159,9 @@ def build_head_task(
         recomputes_diffusion=recipe.checkpoint_activations,
     )
     _freeze(recipe, model)
-    if recipe.cache_features:
+    if recipe.cache_features and recipe.freeze_masks:
+        cache_masks(model, config.out / _FEATURES_FOLDER)
+    elif recipe.cache_features:
         cache_features(model.diffusion, config.out / _FEATURES_FOLDER)
     samples, validation, num_images = parts.samples, parts.validation, placement.batch_size
     return Task(
@@ -190,10 +193,13 @@ def _criterion(recipe: Recipe) -> Criterion:
 
 
 def _load_model(config: TrainConfig, source: ModelSource) -> Odise:
-    is_new = config.recipe.is_head_new
+    recipe = config.recipe
+    is_new = recipe.is_head_new or recipe.are_words_new
     model = source.load(offline=config.offline, seed=_NOISE, has_head=not is_new)
     if is_new:
-        initialise_head(model, seed=config.recipe.seed)
+        initialise_head(model, seed=recipe.seed)
+    if recipe.are_words_new:
+        load_masks(model, str(source.files.head), read_tensors(source.files.head))
     return model
 
 
@@ -203,11 +209,12 @@ def _model_config(recipe: Recipe, base: ModelConfig, vocabulary: Vocabulary) -> 
     Raises:
         UsageError: the head that is there was trained with the other supervision.
     """
-    if not recipe.is_head_new and base.supervision != recipe.supervision:
+    keeps_words = not (recipe.is_head_new or recipe.are_words_new)
+    if keeps_words and base.supervision != recipe.supervision:
         raise UsageError(
             f"supervision: {recipe.supervision!r}, and the head of {recipe.model!r} is one of "
             f"{base.supervision!r} supervision. Expected the same, or a new head. "
-            "Set is_head_new = true."
+            "Set is_head_new = true, or are_words_new = true to keep its masks."
         )
     published = _BASES[recipe.supervision]
     return replace(

@@ -35,6 +35,8 @@ HEAD_FILE = "head.safetensors"
 EMPTY_CAPTION_FILE = "empty_caption.safetensors"
 _EMPTY_CAPTION = "empty_caption"
 _FROZEN = ("clip.", "diffusion.")
+_WORDS = ("head.", "mask_generator.mask_pooling.", "mask_generator.class_embed.")
+"""What embeds masks and words, and tells objects from none; the rest of a head makes masks."""
 _TRAINING_STATE = ("criterion.empty_weight",)
 """Tensors of published checkpoints that only training needs."""
 
@@ -178,14 +180,39 @@ def load_head(
     Raises:
         CheckpointError: naming missing, unexpected and misshapen tensors.
     """
-    supervision = model.config.supervision
     ours = head_tensors(model)
-    expected = to_published(
-        {name: x.to("meta") for name, x in ours.items()}, supervision=supervision
-    )
+    expected = _published_shapes(model, ours)
     check_tensors(where, published, expected, ignored=_TRAINING_STATE)
     _set_empty_caption(model, where, empty_caption)
-    loaded = from_published(published, ours, supervision=supervision)
+    _fill(model, ours, published)
+
+
+def load_masks(model: Odise, where: str, published: Mapping[str, Tensor]) -> None:
+    """Put what makes masks of a head's trained tensors into a model, and leave its words alone.
+
+    Args:
+        model: changed in place: implicit captioner, feature pyramid, pixel and mask decoder.
+        where: the file, for messages.
+        published: tensors under their published names, of a head of either supervision.
+
+    Raises:
+        CheckpointError: naming missing and misshapen tensors.
+    """
+    ours = {name: x for name, x in head_tensors(model).items() if not name.startswith(_WORDS)}
+    expected = _published_shapes(model, ours)
+    found = {name: x for name, x in published.items() if name in expected}
+    check_tensors(where, found, expected)
+    _fill(model, ours, found)
+
+
+def _published_shapes(model: Odise, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors without content, under their published names."""
+    empty = {name: x.to("meta") for name, x in ours.items()}
+    return to_published(empty, supervision=model.config.supervision)
+
+
+def _fill(model: Odise, ours: Mapping[str, Tensor], published: Mapping[str, Tensor]) -> None:
+    loaded = from_published(published, ours, supervision=model.config.supervision)
     with torch.no_grad():
         for name, tensor in ours.items():
             tensor.copy_(loaded[name])

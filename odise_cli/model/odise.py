@@ -177,6 +177,14 @@ class Odise(nn.Module):
             for canvas_taps, canvas_boxes, canvas in zip(by_canvas, boxes, canvases, strict=True)
         ]
 
+    def predict_masks(self, canvases_B3HW: Tensor) -> MaskOutputs:
+        """The masks of every decoder layer.
+
+        Args:
+            canvases_B3HW: RGB in 0..1, sides multiples of 64.
+        """
+        return self.mask_generator(cat_maps(self.extract_features(list(canvases_B3HW))))
+
     def extract_taps(self, crops_N3HW: Tensor) -> list[Tensor]:
         """What the pyramid is made from: eight maps of each crop, strides as in `TAP_STRIDES`."""
         if self.config.features == "clip":

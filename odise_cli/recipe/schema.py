@@ -167,6 +167,9 @@ class Recipe:
     `new` is the tiny model as it is before it has learned anything."""
     is_head_new: bool = True
     """Start from a head of seeded random numbers instead of the model's own."""
+    are_words_new: bool = False
+    """Keep the masks of the model's own head and start what embeds masks and words, and tells
+    objects from none, from seeded random numbers: the head may be one of other supervision."""
     freeze_captioner: bool = False
     """Leave the implicit captioner as it is."""
     freeze_masks: bool = False
@@ -197,8 +200,9 @@ class Recipe:
     """Of `head`: what a query without a mask counts in the loss of classes. The larger, the sooner
     a head learns to see every object once."""
     cache_features: bool = False
-    """Keep the frozen network's features of every image on disk; needs `freeze_captioner` and
-    `data.augment = false`, because only then an image's features are always the same."""
+    """Keep the frozen networks' features of every image on disk, and its masks instead with
+    `freeze_masks`; needs one of `freeze_captioner` and `freeze_masks`, and `data.augment = false`,
+    because only then an image's features are always the same."""
     log_every: int = 20
     """Steps between lines of `metrics.jsonl`."""
     checkpoint_every: int = 1000
@@ -229,11 +233,12 @@ class Recipe:
                 f"hidden_words: {self.hidden_words} means nothing without labels. "
                 "Expected task 'head' and supervision 'label'. Remove it."
             )
-        if self.freeze_masks and (self.task != "head" or self.is_head_new):
-            raise UsageError(
-                "freeze_masks: there are no masks that could stay as they are. Expected task "
-                "'head' and a head that has learned. Set is_head_new = false."
-            )
+        for name in ("freeze_masks", "are_words_new"):
+            if getattr(self, name) and (self.task != "head" or self.is_head_new):
+                raise UsageError(
+                    f"{name}: there are no masks that could stay as they are. Expected task "
+                    "'head' and a head that has learned. Set is_head_new = false."
+                )
         if self.freeze_text and self.task != "clip":
             raise UsageError(
                 f"freeze_text: means nothing to task {self.task!r}. "
@@ -243,7 +248,7 @@ class Recipe:
         if self.cache_features and (self.data.augment or captioner_learns):
             raise UsageError(
                 "cache_features: the features of an image change from step to step here. "
-                "Expected data.augment = false and freeze_captioner = true. "
+                "Expected data.augment = false and freeze_captioner = true (or freeze_masks). "
                 "Set both, or cache_features = false."
             )
         has_captions = self.data.captions or self.data.dataset == "world"

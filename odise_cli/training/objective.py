@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from odise_cli.model.classifier import CategoryHead, TextEmbeddings
-from odise_cli.model.diffusion_features import cat_maps
 from odise_cli.model.mask_generator import MaskOutputs
 from odise_cli.model.odise import Odise
 from odise_cli.training.criterion import (
@@ -77,8 +76,7 @@ class TrainingObjective(nn.Module):
 
     def predict(self, batch: TrainingBatch) -> Predictions:
         """What every layer predicts of a batch's canvases; captions are embedded, too."""
-        pyramids = self.model.extract_features(list(batch.canvases_B3HW))
-        outputs = self.model.mask_generator(cat_maps(pyramids))
+        outputs = self.model.predict_masks(batch.canvases_B3HW)
         layers = tuple(
             self._predict_layer(queries_BQD, mask_logits_BQHW, outputs)
             for queries_BQD, mask_logits_BQHW in zip(

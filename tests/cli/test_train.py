@@ -146,6 +146,11 @@ def test_dry_run_says_what_would_be_done(place, tmp_path, capsys):
         (["--set", "data.masks=nowhere"], 5, "nowhere/000000000000.png: is not there"),
         (["--set", "data.annotations=x.json"], 5, "x.json: is not there"),
         (["--set", "supervision=caption", "--set", "is_head_new=false"], 2, "supervision: 'capt"),
+        (
+            ["--set", "supervision=caption", "--set", "is_head_new=false"],
+            2,
+            "or are_words_new = true to keep its masks",
+        ),
         (["--set", "model=nothing"], 5, "'nothing' is neither a model nor a folder"),
         (["--set", "task=clip"], 2, "has no task 'clip'"),
         (["--device", "cuda:1"], 2, "--device"),

@@ -1,6 +1,7 @@
 """`odise train` on a miniature set: what it writes, and that it goes on as if never stopped."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from accelerate.state import AcceleratorState
 
 from odise_cli.commands.train import plan_train, run_train
 from odise_cli.config import TrainConfig
+from odise_cli.hub import LICENCE_NOTICE
 from odise_cli.model.checkpoint import HEAD_FILE, load_model, read_model_folder
 from odise_cli.recipe.files import load_recipe
 from odise_cli.training.checkpoints import find_checkpoints
@@ -134,6 +136,35 @@ def test_frozen_masks_stay_and_their_embeddings_learn(config_of, model):
     assert {"head.null_embed", "head.text_proj.weight"} <= changed
 
 
+@pytest.mark.parametrize("supervision", ["label", "caption"])
+def test_new_words_for_the_masks_of_a_label_head(config_of, model, supervision):
+    config = config_of(
+        steps=1, supervision=supervision, is_head_new=False, are_words_new=True, freeze_masks=True
+    )
+    train(config)
+    before = load_model(read_model_folder(model)).state_dict()
+    after = load_model(read_model_folder(config.out)).state_dict()
+    words = ("head.", "mask_generator.mask_pooling.", "mask_generator.class_embed.")
+    masks = {name for name in after if not name.startswith(words)}
+    assert masks == {name for name in before if not name.startswith(words)}
+    assert all(torch.equal(before[name], after[name]) for name in masks)
+    # Seeded numbers after one small step, not the label head's after one.
+    new = after["head.text_proj.weight"]
+    assert (new - before["head.text_proj.weight"]).abs().mean() > 0.05
+    assert ("head.null_embed" in after) == (supervision == "label")
+
+
+def test_a_published_label_head_whose_words_are_new_keeps_its_notice(config_of, model, tmp_path):
+    licensed = shutil.copytree(model, tmp_path / "licensed")
+    path = licensed / "odise.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"notice": LICENCE_NOTICE}))
+    kept = {"supervision": "caption", "is_head_new": False, "are_words_new": True}
+    for name, changes, notice in (("kept", kept, LICENCE_NOTICE), ("new", {}, "")):
+        config = config_of(name, steps=1, settings=[f"model={licensed}"], **changes)
+        train(config)
+        assert read_model_folder(config.out).config.notice == notice
+
+
 def test_recomputed_activations_give_the_same_run(config_of):
     kept, recomputed = config_of("kept"), config_of("recomputed", checkpoint_activations=True)
     train(kept)
@@ -142,8 +173,9 @@ def test_recomputed_activations_give_the_same_run(config_of):
         assert one == pytest.approx(other, rel=1e-4)
 
 
-def test_cached_features_give_the_same_run(config_of):
-    settings = {"steps": 5, "freeze_captioner": True}
+@pytest.mark.parametrize("frozen", ["freeze_captioner", "freeze_masks"])
+def test_cached_features_give_the_same_run(config_of, frozen):
+    settings = {"steps": 5, "is_head_new": False, frozen: True}
     computed, cached = (
         config_of("computed", **settings),
         config_of("cached", **settings, cache_features=True),

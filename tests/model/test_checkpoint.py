@@ -15,6 +15,7 @@ from odise_cli.model.checkpoint import (
     EMPTY_CAPTION_FILE,
     ModelFiles,
     head_tensors,
+    load_masks,
     load_model,
     read_model_folder,
     save_head,
@@ -131,6 +132,26 @@ def test_parts_in_other_places(folder: Path, copy: Path, tmp_path: Path, is_abso
 
 def published_head(model: Odise) -> dict[str, Tensor]:
     return to_published(head_tensors(model), supervision=model.config.supervision)
+
+
+def test_masks_of_a_head_of_the_other_supervision() -> None:
+    label, caption = drawn.build("label"), drawn.build("caption")
+    untouched = drawn.build("caption").state_dict()
+    with torch.no_grad():
+        for tensor in head_tensors(label).values():
+            tensor += 1.0
+    load_masks(caption, "head", published_head(label))
+    words = ("head.", "mask_generator.mask_pooling.", "mask_generator.class_embed.")
+    theirs = head_tensors(label)
+    for name, tensor in head_tensors(caption).items():
+        assert torch.equal(tensor, (untouched if name.startswith(words) else theirs)[name]), name
+
+
+def test_masks_that_a_head_lacks() -> None:
+    published = published_head(drawn.build("label"))
+    del published["sem_seg_head.predictor.query_feat.weight"]
+    with pytest.raises(CheckpointError, match=r"^head: .*predictor\.query_feat\.weight"):
+        load_masks(drawn.build("caption"), "head", published)
 
 
 def test_published_head(folder: Path, tmp_path: Path) -> None:
