@@ -145,7 +145,10 @@ def _shown(settings: Mapping[str, Any], key: str) -> str:
     if key not in settings:
         return "(not set)"
     text = json.dumps(settings[key])
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+    if len(text) <= _SHOWN_CHARACTERS:
+        return text
+    # Both ends: paths differ in the last one as a rule.
+    return f"{text[: _SHOWN_CHARACTERS // 2]}…{text[-_SHOWN_CHARACTERS // 2 :]}"
 
 
 def _vocabulary_difference(

@@ -1,6 +1,7 @@
 """Bad images and sources, from the command line to the files: a row each, nothing lost."""
 
 import os
+import re
 import resource
 import shutil
 import zlib
@@ -140,7 +141,8 @@ def test_a_part_of_the_sources_that_was_no_part_of_the_run_is_refused(argv, imag
     assert segment(images, *argv) == 0
     write_images(images / "new", ["4.png"])
     assert segment(images / "new", *argv) == 2
-    assert f'root "{images}" instead of "{images / "new"}"' in capsys.readouterr().err
+    # Long paths are cut in their middle.
+    assert re.search(r'root "\S+/imgs" instead of "\S+/imgs/new"', capsys.readouterr().err)
 
 
 def test_a_broken_image_costs_its_batch_nothing(argv, images, tmp_path):

@@ -97,10 +97,15 @@ def test_every_setting_that_differs_is_named_with_both_values(tmp_path):
     )
 
 
-def test_long_values_are_cut(tmp_path):
-    text = differences(make(settings={"x": "y" * 500}), make(settings={"x": 1}), tmp_path)
-    assert len(text) < 120
-    assert "…" in text
+def test_long_values_are_cut_in_their_middle(tmp_path):
+    roots = [f"/photos/{'archive/' * 60}{year}" for year in (2025, 2026)]
+    text = differences(*(make(settings={"root": root}) for root in roots), tmp_path)
+    assert len(text) < 200
+    was, wanted = text.removeprefix("root ").split(" instead of ")
+    assert was.startswith('"/photos/archive/')
+    assert "…" in was
+    assert was.endswith('/2025"')
+    assert wanted.endswith('/2026"')
 
 
 def test_a_vocabulary_of_another_length_is_named(tmp_path):
