@@ -147,3 +147,15 @@ def test_where_not_even_a_crop_fits_it_says_try_again(engine, vocabulary):
     with pytest.raises(TryAgainError, match=message):
         segment(engine, vocabulary)
     assert engine.model.crops_per_pass == engine.model.diffusion.vae_chunk == 1
+
+
+@pytest.mark.parametrize(("limit", "gives_back"), [(1, True), (2**30, False)])
+def test_only_large_networks_give_back_what_they_leave(
+    pristine, vocabulary, monkeypatch, limit, gives_back
+):
+    calls = []
+    monkeypatch.setattr("odise_cli.engine._MUCH_MEMORY", limit)
+    monkeypatch.setattr("odise_cli.engine.give_back_memory", lambda: calls.append(1))
+    engine = Engine(copy.deepcopy(pristine), place("cpu", "fp32", 2))
+    engine.segment_batch(BATCHES[0], vocabulary, SegmentOptions())
+    assert bool(calls) == gives_back
