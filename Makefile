@@ -30,10 +30,11 @@ check: $(INSTALLED) ## Lint, format, types and the rule of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The models of the tests are too small to gain from more than two threads.
-test: export OMP_NUM_THREADS ?= 2
+# A process per core, four at most for the sake of memory, and a thread in each: the models of the
+# tests are too small to gain from more.
+test: export OMP_NUM_THREADS ?= 1
 test: $(INSTALLED) ## All tests that need neither GPU nor network nor minutes
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
 test-gpu: $(INSTALLED) ## The tests that need a CUDA device
 	$(BIN)/pytest -m gpu
