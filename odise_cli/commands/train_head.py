@@ -216,12 +216,12 @@ def _model_config(recipe: Recipe, base: ModelConfig, vocabulary: Vocabulary) -> 
             f"{base.supervision!r} supervision. Expected the same, or a new head. "
             "Set is_head_new = true, or are_words_new = true to keep its masks."
         )
-    published = _BASES[recipe.supervision]
+    fused = base if keeps_words else _BASES[recipe.supervision]
     return replace(
         base,
-        supervision=published.supervision,
-        alpha=published.alpha,
-        beta=published.beta,
+        supervision=fused.supervision,
+        alpha=fused.alpha if recipe.alpha is None else recipe.alpha,
+        beta=fused.beta if recipe.beta is None else recipe.beta,
         training_words=vocabulary.words,
         is_trained=True,
         notice="" if recipe.is_head_new and base.notice == LICENCE_NOTICE else base.notice,

@@ -170,6 +170,12 @@ class Recipe:
     are_words_new: bool = False
     """Keep the masks of the model's own head and start what embeds masks and words, and tells
     objects from none, from seeded random numbers: the head may be one of other supervision."""
+    alpha: float | None = None
+    """Of `head`: the weight of CLIP's opinion on categories that were trained, 0..1, that the
+    trained model has. None is the model's own where its head goes on, and the published value of
+    the supervision where a new one starts. Decides no bit of the weights, but what they score."""
+    beta: float | None = None
+    """The same of categories that were not trained."""
     freeze_captioner: bool = False
     """Leave the implicit captioner as it is."""
     freeze_masks: bool = False
@@ -228,34 +234,50 @@ class Recipe:
         check_least("seed", self.seed, 0)
         check_share("no_object_weight", self.no_object_weight)
         check_share("hidden_words", self.hidden_words)
+        for name in ("alpha", "beta"):
+            if (weight := getattr(self, name)) is not None:
+                check_share(name, weight)
+        self._check_task()
+        self._check_what_stays()
+        has_captions = self.data.captions or self.data.dataset == "world"
+        if self.task == "head" and self.supervision == "caption" and not has_captions:
+            raise UsageError(
+                "data.captions: was not given. Expected a captions file: supervision is "
+                "caption. Name one, such as annotations/captions_train2017.json."
+            )
+
+    def _check_task(self) -> None:
+        """Refuse keys that mean nothing to the task."""
         if self.hidden_words and (self.task, self.supervision) != ("head", "label"):
             raise UsageError(
                 f"hidden_words: {self.hidden_words} means nothing without labels. "
                 "Expected task 'head' and supervision 'label'. Remove it."
             )
-        for name in ("freeze_masks", "are_words_new"):
-            if getattr(self, name) and (self.task != "head" or self.is_head_new):
+        for name in ("alpha", "beta"):
+            if getattr(self, name) is not None and self.task != "head":
                 raise UsageError(
-                    f"{name}: there are no masks that could stay as they are. Expected task "
-                    "'head' and a head that has learned. Set is_head_new = false."
+                    f"{name}: means nothing to task {self.task!r}. Expected task 'head'. Remove it."
                 )
         if self.freeze_text and self.task != "clip":
             raise UsageError(
                 f"freeze_text: means nothing to task {self.task!r}. "
                 "Expected task 'clip'. Remove it."
             )
+
+    def _check_what_stays(self) -> None:
+        """Refuse to keep what is not there, or what changes."""
+        for name in ("freeze_masks", "are_words_new"):
+            if getattr(self, name) and (self.task != "head" or self.is_head_new):
+                raise UsageError(
+                    f"{name}: there are no masks that could stay as they are. Expected task "
+                    "'head' and a head that has learned. Set is_head_new = false."
+                )
         captioner_learns = not (self.freeze_captioner or self.freeze_masks)
         if self.cache_features and (self.data.augment or captioner_learns):
             raise UsageError(
                 "cache_features: the features of an image change from step to step here. "
                 "Expected data.augment = false and freeze_captioner = true (or freeze_masks). "
                 "Set both, or cache_features = false."
-            )
-        has_captions = self.data.captions or self.data.dataset == "world"
-        if self.task == "head" and self.supervision == "caption" and not has_captions:
-            raise UsageError(
-                "data.captions: was not given. Expected a captions file: supervision is "
-                "caption. Name one, such as annotations/captions_train2017.json."
             )
 
 

@@ -11,10 +11,11 @@ from accelerate.state import AcceleratorState
 from odise_cli.commands.train import plan_train, run_train
 from odise_cli.config import TrainConfig
 from odise_cli.hub import LICENCE_NOTICE
-from odise_cli.model.checkpoint import HEAD_FILE, load_model, read_model_folder
+from odise_cli.model.checkpoint import CONFIG_FILE, HEAD_FILE, load_model, read_model_folder
 from odise_cli.recipe.files import load_recipe
 from odise_cli.training.checkpoints import find_checkpoints
 from tests.commands.training_data import write_recipe, write_training_set
+from tests.runs import read_json
 from tests.training.small_network import write_training_model
 
 FROZEN = ("clip.", "diffusion.")
@@ -115,6 +116,28 @@ def test_training_changes_the_head_and_nothing_else(config_of, model):
     assert not {name for name in changed if name.startswith(FROZEN)}
     assert "captioner.alpha_cond" in changed
     assert "captioner.empty_caption" not in changed
+
+
+@pytest.mark.parametrize(
+    ("settings", "alpha_beta"),
+    [
+        # A new head has the published fusion, one that goes on its own; a recipe may say another.
+        ({}, (0.3, 0.7)),
+        ({"supervision": "caption"}, (0.35, 0.65)),
+        ({"is_head_new": False}, (0.5, 0.8)),
+        ({"is_head_new": False, "are_words_new": True}, (0.3, 0.7)),
+        ({"alpha": 0.6, "beta": 0.0}, (0.6, 0.0)),
+        ({"is_head_new": False, "alpha": 0.6}, (0.6, 0.8)),
+    ],
+)
+def test_the_fusion_that_the_trained_model_has(config_of, model, tmp_path, settings, alpha_beta):
+    own = shutil.copytree(model, tmp_path / "own")
+    described = read_json(own / CONFIG_FILE) | {"alpha": 0.5, "beta": 0.8}
+    (own / CONFIG_FILE).write_text(json.dumps(described))
+    config = config_of(steps=1, settings=[f"model={own}"], **settings)
+    train(config)
+    trained = read_json(config.out / CONFIG_FILE)
+    assert (trained["alpha"], trained["beta"]) == alpha_beta
 
 
 def test_a_frozen_captioner_stays(config_of, model):

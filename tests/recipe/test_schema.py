@@ -24,6 +24,8 @@ from odise_cli.recipe.schema import (
         (Recipe, {"freeze_text": True}, r"^freeze_text: means nothing to task 'head'\."),
         (Recipe, {"hidden_words": 1.5}, r"^hidden_words: 1\.5 is out of range\."),
         (Recipe, {"hidden_words": 0.2, "task": "clip"}, r"^hidden_words: 0\.2 means nothing"),
+        (Recipe, {"alpha": 1.5}, r"^alpha: 1\.5 is out of range\."),
+        (Recipe, {"beta": 0.5, "task": "clip"}, r"^beta: means nothing to task 'clip'\."),
         (Recipe, {"freeze_masks": True}, r"^freeze_masks: there are no masks .*is_head_new"),
         (Recipe, {"are_words_new": True}, r"^are_words_new: there are no masks .*is_head_new"),
         (Recipe, {"cache_features": True}, r"^cache_features: .* freeze_captioner = true \(or"),
