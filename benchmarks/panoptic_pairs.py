@@ -149,6 +149,7 @@ def as_result(
                 categories=region_categories[np.array(things) - 1].astype(np.int32),
                 scores=rng.random(len(things)).astype(np.float32),
                 packed_masks=np.packbits(masks.reshape(len(things), -1), axis=1),
+                mask_rows=np.arange(len(things)),
             ),
         ),
         stage_ms={},

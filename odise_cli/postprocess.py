@@ -299,15 +299,17 @@ def instances(
     return Instances(
         categories=category_N[order].astype(np.int32),
         scores=score_N[order].astype(np.float32),
-        packed_masks=packed_U[row_N[order]],
+        packed_masks=packed_U,
+        mask_rows=row_N[order],
     )
 
 
 def _pack_masks(grid: MaskGrid) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Hard masks as bits [Q, ceil(H·W/8)], and the mean probability inside each [Q]."""
-    width, device = grid.output_size[1], grid.logits_QHW.device
+    (height, width), device = grid.output_size, grid.logits_QHW.device
     num_queries = len(grid.logits_QHW)
-    packed = []
+    # Of one piece from the start: of a photograph of 100 megapixels it is more than a GiB.
+    packed_QB = torch.empty(num_queries, -(-height * width // 8), dtype=torch.uint8, device=device)
     sum_Q = torch.zeros(num_queries, dtype=torch.float64, device=device)
     area_Q = torch.zeros(num_queries, dtype=torch.int64, device=device)
     for strip in grid.strips():
@@ -320,10 +322,12 @@ def _pack_masks(grid: MaskGrid) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
             inside_QRW[index_Q, :, tile.left : tile.right] = inside_QRC
             sum_Q[index_Q] += (logits_QRC.sigmoid() * inside_QRC).sum(dim=(1, 2)).double()
             area_Q[index_Q] += inside_QRC.flatten(1).count_nonzero(dim=1)
-        # Strips begin at multiples of eight pixels, so that their bytes can be joined.
-        packed.append(pack_bits(inside_QRW.flatten(1)))
-    packed_QB, quality_Q = to_host(torch.cat(packed, dim=1), (sum_Q / (area_Q + 1e-6)).float())
-    return packed_QB, quality_Q
+        # Strips begin at multiples of eight pixels, so that their bytes follow each other.
+        bits_QB = pack_bits(inside_QRW.flatten(1))
+        first_byte = strip[0].top * width // 8
+        packed_QB[:, first_byte : first_byte + bits_QB.shape[1]] = bits_QB
+    packed, quality = to_host(packed_QB, (sum_Q / (area_Q + 1e-6)).float())
+    return packed, quality
 
 
 def pack_bits(bits_NP: Tensor) -> Tensor:

@@ -99,12 +99,14 @@ class Instances:
     scores: NDArray[np.float32]
     """[N] class probability × mean mask probability, 0..1."""
     packed_masks: NDArray[np.uint8]
-    """[N, ceil(H·W / 8)] each mask's pixels in row-major order, as `numpy.packbits` packs them."""
+    """[M, ceil(H·W / 8)] each mask's pixels in row-major order, as `numpy.packbits` packs them."""
+    mask_rows: NDArray[np.int64]
+    """[N] the row of `packed_masks` that each instance has: a mask may have several names."""
 
     def mask(self, index: int, size: tuple[int, int]) -> NDArray[np.bool_]:
         """The [H, W] mask of one instance, unpacked."""
         height, width = size
-        bits = np.unpackbits(self.packed_masks[index], count=height * width)
+        bits = np.unpackbits(self.packed_masks[self.mask_rows[index]], count=height * width)
         return bits.reshape(height, width).astype(bool)
 
 

@@ -318,13 +318,13 @@ def test_instances_without_a_pixel_are_dropped() -> None:
     assert len(found.scores) == 0
     found = instances(scores, grid_of(logits), THINGS, num_instances=2)
     assert found.categories.tolist() == [0]
-    assert len(found.packed_masks) == 1
+    assert found.mask(0, (2, 2)).tolist() == [[True, False], [True, False]]
 
 
 def test_no_instances_at_all() -> None:
     grid = grid_of(torch.full((2, 3, 3), -1.0))
     found = instances(scores_of((0, 0.6), (1, 0.9)), grid, THINGS, num_instances=100)
-    assert (found.scores.shape, found.packed_masks.shape) == ((0,), (0, 2))
+    assert (found.scores.shape, found.mask_rows.shape) == ((0,), (0,))
 
 
 # --- sizes --------------------------------------------------------------------------------------

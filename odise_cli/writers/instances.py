@@ -26,13 +26,15 @@ def instance_results(
 ) -> list[dict[str, Any]]:
     """The entries of one image, best first; `size` is its (height, width)."""
     results = []
-    for category, score, packed in zip(
+    rle_by_row: dict[int, dict[str, object]] = {}
+    for category, score, row in zip(
         instances.categories.tolist(),
         instances.scores.tolist(),
-        instances.packed_masks,
+        instances.mask_rows.tolist(),
         strict=True,
     ):
-        rle = packed_mask_to_rle(packed, size)
+        rle = rle_by_row.get(row) or packed_mask_to_rle(instances.packed_masks[row], size)
+        rle_by_row[row] = rle
         results.append(
             {
                 "image_id": image_id,

@@ -164,6 +164,7 @@ def test_an_image_that_may_not_be_read(argv, open_folder, as_nobody):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")  # as the test reads it
 def test_an_image_of_108_megapixels(argv, tmp_path):
     (tmp_path / "imgs").mkdir()
     large = Image.fromarray(picture(0, (90, 120))).resize((12_000, 9_000))

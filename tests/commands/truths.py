@@ -117,6 +117,7 @@ def as_result(record: ImageRecord, labels: Labels, source: DatasetSource) -> Ima
             categories=np.array([mask.category for mask in masks], np.int32),
             scores=np.ones(len(masks), np.float32),
             packed_masks=packed,
+            mask_rows=np.arange(len(masks)),
         )
     pixels_HW3 = np.zeros((*labels.size, 3), np.uint8)
     return ImageResult(

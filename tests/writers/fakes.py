@@ -80,6 +80,7 @@ def result_of(image: ImageRecord, panoptic_HW: NDArray[np.int32]) -> ImageResult
                 categories=np.array([s.category for s in segments], np.int32),
                 scores=np.array([s.score for s in segments], np.float32),
                 packed_masks=np.packbits(masks, axis=1),
+                mask_rows=np.arange(len(segments)),
             ),
         ),
         stage_ms={"decode": 1.0, "features": 20.0},

@@ -18,9 +18,11 @@ def test_results_by_hand():
     one = np.array([[0, 1, 1], [0, 1, 0]], bool)
     other = np.array([[1, 1, 1], [1, 1, 1]], bool)
     instances = Instances(
-        categories=np.array([2, 0], np.int32),
-        scores=np.array([0.75, 0.5], np.float32),
-        packed_masks=packed(one, other),
+        categories=np.array([2, 0, 1], np.int32),
+        scores=np.array([0.75, 0.5, 0.25], np.float32),
+        packed_masks=packed(other, one),
+        # The first and the last are one mask under two names.
+        mask_rows=np.array([1, 0, 1]),
     )
     results = instance_results(instances, image_id=9, size=(2, 3), categories=CATEGORIES)
     # Down the columns: two pixels without, then three with, then one without.
@@ -39,6 +41,13 @@ def test_results_by_hand():
             "bbox": [0.0, 0.0, 3.0, 2.0],
             "segmentation": {"size": [2, 3], "counts": "06"},
         },
+        {
+            "image_id": 9,
+            "category_id": CATEGORIES[1].id,
+            "score": 0.25,
+            "bbox": [1.0, 0.0, 2.0, 2.0],
+            "segmentation": {"size": [2, 3], "counts": "231"},
+        },
     ]
 
 
@@ -47,6 +56,7 @@ def test_an_image_without_instances_has_no_results():
         categories=np.zeros(0, np.int32),
         scores=np.zeros(0, np.float32),
         packed_masks=np.zeros((0, 1), np.uint8),
+        mask_rows=np.zeros(0, np.int64),
     )
     assert instance_results(instances, image_id=1, size=(2, 3), categories=CATEGORIES) == []
 
