@@ -5,6 +5,7 @@ pipe that nobody reads and 143 for SIGTERM.
 """
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Never
@@ -87,7 +88,20 @@ def entry_point() -> Never:
             stream.reconfigure(errors="backslashreplace")
     # Here, since it concerns the whole process, and threads that are not yet there.
     keep_freed_memory()
-    sys.exit(main())
+    leave(main())
+
+
+def leave(code: int) -> Never:
+    """End the process; as one of several that torchrun started, without Python's own end.
+
+    DistributedDataParallel leaves Gloo's threads behind, whatever is destroyed. One that lets go
+    of its last tensor while the interpreter ends aborts this process, and torchrun the others.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _usage_text(error: typer.TyperException) -> str:

@@ -170,3 +170,18 @@ def test_shells_can_complete():
         text=True,
     )
     assert done.stdout.split() == ["segment"]
+
+
+@pytest.mark.parametrize(
+    ("env", "said"), [({}, "the interpreter ends\n"), ({"TORCHELASTIC_RUN_ID": "none"}, "")]
+)
+def test_processes_of_torchrun_leave_without_the_interpreters_end(env, said):
+    script = (
+        "import atexit\n"
+        "from odise_cli.cli.app import leave\n"
+        "atexit.register(print, 'the interpreter ends')\n"
+        "print('done', end=' ')\n"
+        "leave(3)"
+    )
+    done = python(script, **env)
+    assert (done.returncode, done.stdout) == (3, f"done {said}")

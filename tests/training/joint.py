@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from odise_cli.cli.app import leave
 from odise_cli.commands.train_head import build_head_task, find_head_parts
 from odise_cli.config import TrainConfig
 from odise_cli.data.training.stream import ShuffledStream
@@ -48,3 +49,4 @@ def train_jointly(place: Path, run: Path, *settings: str) -> None:
 
 if __name__ == "__main__":
     train_jointly(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
+    leave(0)

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from odise_cli.cli.app import leave
 from odise_cli.recipe.schema import OptimizerConfig, Recipe, ScheduleConfig
 from odise_cli.training.loop import Task, Trainer, num_passes, start_processes
 
@@ -103,3 +104,4 @@ def train_toy(run: Path, recipe: Recipe, noise: float = 0.0, stop_at: int | None
 
 if __name__ == "__main__":
     train_toy(Path(sys.argv[1]), toy_recipe(images_per_pass=int(sys.argv[2])))
+    leave(0)
