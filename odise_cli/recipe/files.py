@@ -26,7 +26,7 @@ _WITHOUT_EFFECT: Final = {
     "cache_features",
     "data.num_workers",
 }
-"""Keys that decide no bit of the weights: a run may go on with others."""
+"""Keys that decide no bit of the weights, nor their scores: a run may go on with others."""
 
 
 def bundled_recipes() -> tuple[str, ...]:
@@ -80,7 +80,7 @@ def recipe_to_toml(recipe: Recipe) -> str:
 
 
 def differing_settings(recipe: Recipe, other: Recipe) -> list[str]:
-    """`key: value, was other` for each key whose change would change the weights."""
+    """`key: value, was other` for each key that decides the weights or what they score."""
     others = dict(_flat(other))
     return [
         f"{key}: {_to_toml(value)}, was {_to_toml(others[key])}"

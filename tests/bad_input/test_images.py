@@ -142,7 +142,7 @@ def test_a_part_of_the_sources_that_was_no_part_of_the_run_is_refused(argv, imag
     write_images(images / "new", ["4.png"])
     assert segment(images / "new", *argv) == 2
     # Long paths are cut in their middle.
-    assert re.search(r'root "\S+/imgs" instead of "\S+/imgs/new"', capsys.readouterr().err)
+    assert re.search(r'root "/\S+/imgs" instead of "/\S+/imgs/new"', capsys.readouterr().err)
 
 
 def test_a_broken_image_costs_its_batch_nothing(argv, images, tmp_path):
